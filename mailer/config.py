@@ -1,0 +1,442 @@
+"""Settings: config.toml, then secrets.toml beside it, then `MAILER_…` variables; read at start only.
+
+An unknown key, a wrong type or a missing file is refused with file, table, key and an example. A
+secret never appears in an error, a log or a repr. Relative paths are relative to config.toml.
+"""
+
+import difflib
+import os
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args, get_origin
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+
+from subscribers.errors import NewsletterError, Problem
+
+CONFIG_FILE = "config.toml"
+SECRETS_FILE = "secrets.toml"
+ENV_PREFIX = "MAILER_"
+CONFIG_VARIABLE = "MAILER_CONFIG"
+
+# RFC 8058 links are cut by SendGrid when the header value has 78 bytes or more (design, decision 8).
+LIST_UNSUBSCRIBE_MAX_BYTES = 77
+# `<` + base + `/u/` + 24-character token + `>`
+LIST_UNSUBSCRIBE_FIXED_BYTES = 1 + len("/u/") + 24 + 1
+
+_SLUG = r"^[a-z0-9]+(?:-[a-z0-9]+)*$"
+_COLOUR = r"^#[0-9A-Fa-f]{6}$"
+
+Colour = Annotated[str, Field(pattern=_COLOUR)]
+
+
+def _url(value: object) -> object:
+    if isinstance(value, str) and value and not value.startswith(("http://", "https://")):
+        raise ValueError("must begin with https:// (or http:// on this machine)")
+    return value.rstrip("/") if isinstance(value, str) else value
+
+
+WebAddress = Annotated[str, BeforeValidator(_url)]
+
+
+class Table(BaseModel):
+    """One table of config.toml; a key nobody declared is refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+class NewsletterTable(Table):
+    name: str = "Hematology Weekly"
+    tagline: str = ""
+    from_name: str = "Hematology Weekly"
+    from_email: str = "editor@example.com"
+    reply_to: str = ""
+    postal_address: str = ""
+    imprint_url: str = ""
+    privacy_url: str = ""
+    logo_url: str = ""
+    brand_colour: Colour = "#1D4ED8"
+    language: str = "en"
+    timezone: str = "Europe/Paris"
+
+    @field_validator("timezone")
+    @classmethod
+    def _zone_exists(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+            raise ValueError(f"'{value}' is no time zone; for example 'Europe/Paris'") from error
+        return value
+
+
+class WebTable(Table):
+    host: str = "127.0.0.1"
+    port: int = Field(default=8000, ge=1, le=65535)
+    # Results pages, until accounts exist: loopback only, whatever `host` says.
+    admin_port: int = Field(default=8001, ge=1, le=65535)
+    base_url: WebAddress = "http://127.0.0.1:8000"
+    short_base_url: WebAddress = ""
+    # The first signs, all verify: links of letters already sent keep working when a key is added.
+    secrets: tuple[SecretStr, ...] = ()
+
+    @property
+    def list_unsubscribe_base(self) -> str:
+        return self.short_base_url or self.base_url
+
+
+class DatabaseTable(Table):
+    url: str = "sqlite:///data/mailer.db"
+    # Hashes of people who must never be mailed; never rotated, kept apart from `web.secrets`.
+    suppression_key: SecretStr = SecretStr("")
+
+
+class SendgridTable(Table):
+    host: WebAddress = "http://127.0.0.1:8025"
+    api_key: SecretStr = SecretStr("")
+    webhook_public_key: str = ""
+    # One call, from the first byte to the last, by the monotonic clock; shorter than the lease.
+    deadline_seconds: float = Field(default=60.0, gt=0, le=170)
+
+
+class TopicTable(Table):
+    name: str
+    sentence: str = ""
+    # Chip colours: text and ground, in light and in dark.
+    chip: Colour = "#1E40AF"
+    chip_ground: Colour = "#DBEAFE"
+    chip_dark: Colour = "#DCE8FF"
+    chip_ground_dark: Colour = "#1B357A"
+    keywords: tuple[str, ...] = ()
+    weak_keywords: tuple[str, ...] = ()
+
+
+class HeadingsTable(Table):
+    """Headings and labels that the parser knows, beside its own; any letter case."""
+
+    contents: tuple[str, ...] = ("In Today's Newsletter", "In This Issue", "In this week's newsletter")
+    dive_deeper: tuple[str, ...] = ("Dive deeper",)
+    why_it_matters: tuple[str, ...] = ("Why it matters",)
+    faq: tuple[str, ...] = ("FAQ", "FAQs", "Frequently asked questions", "Questions and answers")
+    keywords: tuple[str, ...] = ("Entities / Keywords", "Entities/Keywords", "Keywords", "Entities")
+    references: tuple[str, ...] = ("References", "Sources")
+    context: tuple[str, ...] = ("Context", "Background")
+    key_point: tuple[str, ...] = ("Key point", "Key points")
+    implication: tuple[str, ...] = ("Implication", "Implications")
+
+
+class EditionsTable(Table):
+    numbering: Literal["renumber", "original"] = "renumber"
+    minimum_topic_stories: int = Field(default=1, ge=0)
+    when_empty: Literal["skip", "full"] = "skip"
+    maximum: int = Field(default=500, ge=1)
+
+
+class LinksTable(Table):
+    # Label of a line without its emoji, or one whole sentence of it -> where it leads.
+    targets: Mapping[str, str] = Field(default_factory=dict)
+    utm: Mapping[str, str] = Field(default_factory=dict)
+    utm_hosts: tuple[str, ...] = ()
+
+
+class TrackingTable(Table):
+    individual: Literal["with-consent", "everyone", "nobody"] = "with-consent"
+
+
+class SendingTable(Table):
+    chunk_size: int = Field(default=1000, ge=1, le=1000)
+    threads: int = Field(default=8, ge=1, le=64)
+    lease_seconds: float = Field(default=180.0, gt=0)
+    # A staging copy mails nobody but these addresses and "@domains".
+    only_to: tuple[str, ...] = ()
+
+
+class SandboxTable(Table):
+    host: str = "127.0.0.1"
+    port: int = Field(default=8025, ge=1, le=65535)
+    database: str = "data/sandbox.db"
+    # Whether the 10,000 bytes of custom args are counted per message or per request.
+    custom_args_limit: Literal["message", "request"] = "message"
+    # Where its signed events go; empty: `[web] base_url` + /webhooks/sendgrid.
+    webhook_url: str = ""
+
+
+class _TomlFiles(PydanticBaseSettingsSource):
+    """config.toml and secrets.toml, merged table by table."""
+
+    def __init__(self, settings_cls: type[BaseSettings], tables: dict[str, Any]) -> None:
+        super().__init__(settings_cls)
+        self._tables = tables
+
+    def get_field_value(self, field: Any, field_name: str) -> tuple[Any, str, bool]:
+        return self._tables.get(field_name), field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        return self._tables
+
+
+class Settings(BaseSettings):
+    """Everything that config.toml, secrets.toml and the environment say."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=ENV_PREFIX,
+        env_nested_delimiter="__",
+        extra="forbid",
+        frozen=True,
+        hide_input_in_errors=True,
+    )
+
+    newsletter: NewsletterTable = NewsletterTable()
+    web: WebTable = WebTable()
+    database: DatabaseTable = DatabaseTable()
+    sendgrid: SendgridTable = SendgridTable()
+    topics: Mapping[Annotated[str, Field(pattern=_SLUG)], TopicTable] = Field(default_factory=dict)
+    headings: HeadingsTable = HeadingsTable()
+    editions: EditionsTable = EditionsTable()
+    links: LinksTable = LinksTable()
+    tracking: TrackingTable = TrackingTable()
+    sending: SendingTable = SendingTable()
+    sandbox: SandboxTable = SandboxTable()
+
+    # Folder of config.toml: everything relative is relative to it. Not a key of the file.
+    root: Path = Field(default=Path(), exclude=True)
+
+    @model_validator(mode="after")
+    def _base_url_is_private_or_safe(self) -> "Settings":
+        if self.sending.lease_seconds <= self.sendgrid.deadline_seconds:
+            raise ValueError("[sending] lease_seconds must be longer than [sendgrid] deadline_seconds")
+        return self
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        # `init_settings` carries the files' tables: below the environment.
+        return env_settings, init_settings
+
+    def path(self, relative: str) -> Path:
+        """A path of the site: relative ones start at the folder of config.toml."""
+        return self.root / relative
+
+    @property
+    def database_url(self) -> str:
+        """The address of the database, a relative SQLite file made absolute."""
+        url = self.database.url
+        prefix = "sqlite:///"
+        if url.startswith(prefix) and not url.startswith(prefix + "/"):
+            return prefix + str(self.path(url.removeprefix(prefix)).absolute())
+        return url
+
+    @property
+    def zone(self) -> ZoneInfo:
+        return ZoneInfo(self.newsletter.timezone)
+
+
+def find_config(explicit: Path | None = None) -> Path:
+    """`--config`, else `MAILER_CONFIG`, else `./config.toml`; a missing file is refused."""
+    variable = os.environ.get(CONFIG_VARIABLE)
+    path = explicit or (Path(variable) if variable else Path(CONFIG_FILE))
+    if path.is_dir():
+        path = path / CONFIG_FILE
+    if not path.is_file():
+        raise NewsletterError(
+            f"there is no config file at '{path}'.",
+            file=str(path),
+            cure="Lay out a site with 'mailer init my-newsletter', or name a file with --config.",
+        )
+    return path
+
+
+def load_settings(config: Path | None = None) -> Settings:
+    """The settings of a site. Raises NewsletterError naming file, table, key and an example."""
+    path = find_config(config)
+    tables = _read_toml(path)
+    secrets_path = path.with_name(SECRETS_FILE)
+    if secrets_path.is_file():
+        tables = _merge(tables, _read_toml(secrets_path))
+    _refuse_unknown_variables(path)
+    try:
+        return Settings(**{**tables, "root": path.parent.absolute()})
+    except ValidationError as error:
+        raise _refusal(error, path, secrets_path) from None
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except tomllib.TOMLDecodeError as error:
+        line = getattr(error, "lineno", None)
+        raise NewsletterError(
+            f"this is no valid TOML: {str(error).split(' (at')[0]}.",
+            file=str(path),
+            line=line if isinstance(line, int) else _line_in_message(str(error)),
+            cure='Text needs quotes, for example name = "Hematology Weekly".',
+        ) from None
+    except UnicodeDecodeError as error:
+        raise NewsletterError(
+            f"this file is not UTF-8 (byte {error.start}).", file=str(path), cure="Save it as UTF-8."
+        ) from None
+    except OSError as error:
+        raise NewsletterError(
+            f"cannot read this file: {error.strerror}.", file=str(path), cure="Check its permissions."
+        ) from None
+
+
+def _line_in_message(message: str) -> int | None:
+    words = message.replace(",", " ").split()
+    if "line" in words:
+        after = words[words.index("line") + 1 :]
+        if after and after[0].isdigit():
+            return int(after[0])
+    return None
+
+
+def _merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in over.items():
+        both_tables = isinstance(value, dict) and isinstance(merged.get(key), dict)
+        merged[key] = _merge(merged[key], value) if both_tables else value
+    return merged
+
+
+def _refuse_unknown_variables(path: Path) -> None:
+    """pydantic-settings passes over variables it does not know; a typo in one must not."""
+    known = {name.upper() for name in Settings.model_fields if name != "root"}
+    for variable in os.environ:
+        if not variable.startswith(ENV_PREFIX) or variable == CONFIG_VARIABLE:
+            continue
+        table = variable.removeprefix(ENV_PREFIX).split("__")[0]
+        if table not in known:
+            raise NewsletterError(
+                f"the environment variable {variable} names no table of the configuration.",
+                file=str(path),
+                field=variable,
+                cure=_nearest(table, known, example="MAILER_SENDGRID__HOST"),
+            )
+
+
+def _nearest(word: str, known: set[str], *, example: str) -> str:
+    close = difflib.get_close_matches(word, sorted(known), n=1, cutoff=0.6)
+    return f"Did you mean '{close[0]}'?" if close else f"For example {example}."
+
+
+def _refusal(error: ValidationError, path: Path, secrets_path: Path) -> NewsletterError:
+    problems: list[Problem] = []
+    for fault in error.errors(include_input=False, include_url=False, include_context=False):
+        location = [str(part) for part in fault["loc"]]
+        problems.append(_problem(location, fault["type"], fault["msg"], path))
+    return NewsletterError.of(problems, file=str(path))
+
+
+def _problem(location: list[str], kind: str, message: str, path: Path) -> Problem:
+    table = ".".join(location[:-1])
+    key = location[-1] if location else ""
+    named = f"[{table}] {key}" if table else f"[{key}]" if key else "the configuration"
+    line = _line_of(path, location)
+    if kind == "extra_forbidden":
+        known = set(_known_keys(location[:-1]))
+        where = f"in [{table}]" if table else "as a table"
+        return Problem(
+            f"'{key}' is not known {where}.",
+            line,
+            named,
+            _nearest(key, known, example=_example(location[:-1])),
+        )
+    said = message.removeprefix("Value error, ")
+    said = said[:1].lower() + said[1:]
+    return Problem(f"{named}: {said}.", line, named, f"For example {_example(location)}.")
+
+
+def _models(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    elif get_origin(annotation) is not None:
+        for inner in get_args(annotation):
+            yield from _models(inner)
+
+
+def _model_at(location: list[str]) -> type[BaseModel] | None:
+    model: type[BaseModel] | None = Settings
+    for part in location:
+        if model is None:
+            return None
+        field = model.model_fields.get(part)
+        if field is None:
+            continue  # the slug of a topic: the model of its values stays
+        model = next(_models(field.annotation), None)
+    return model
+
+
+def _known_keys(location: list[str]) -> list[str]:
+    model = _model_at(location)
+    return [name for name in model.model_fields if name != "root"] if model else []
+
+
+_EXAMPLES = {
+    "str": '"text"',
+    "int": "8000",
+    "float": "60.0",
+    "bool": "true",
+}
+
+
+def _example(location: list[str]) -> str:
+    """A line that would be right at this place, from the default of the field."""
+    if not location:
+        return '[newsletter] name = "Hematology Weekly"'
+    model = _model_at(location[:-1])
+    field = model.model_fields.get(location[-1]) if model else None
+    if model is None or field is None:
+        keys = _known_keys(location)
+        return f"[{'.'.join(location)}] {keys[0]} = …" if keys else f"[{'.'.join(location)}]"
+    default = field.get_default(call_default_factory=True)
+    if isinstance(default, SecretStr) or "secret" in location[-1] or "key" in location[-1]:
+        shown = '"…"'
+    elif isinstance(default, str):
+        shown = f'"{default or "…"}"'
+    elif isinstance(default, bool):
+        shown = str(default).lower()
+    elif isinstance(default, int | float):
+        shown = str(default)
+    elif isinstance(default, tuple):
+        shown = "[" + ", ".join(f'"{value}"' for value in default[:2]) + "]" if default else '["…"]'
+    else:
+        shown = _EXAMPLES.get(getattr(field.annotation, "__name__", ""), '"…"')
+    return f"[{'.'.join(location[:-1])}] {location[-1]} = {shown}"
+
+
+def _line_of(path: Path, location: list[str]) -> int | None:
+    """The line of a table's key, for the error; None when the value came from elsewhere."""
+    if not location or not path.is_file():
+        return None
+    table, key = ".".join(location[:-1]), location[-1]
+    current = ""
+    for number, text in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), start=1):
+        stripped = text.strip()
+        if stripped.startswith("["):
+            current = stripped.strip("[]").strip()
+            if current == ".".join(location):
+                return number
+        elif current == table and stripped.split("=")[0].strip().strip('"') == key:
+            return number
+    return None

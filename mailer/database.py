@@ -1,0 +1,108 @@
+"""The engines of a process: two that write, one that reads.
+
+`ledger` commits to the disk (synchronous FULL): what it said happened survives a power cut.
+`tracking` commits to the log (NORMAL): a cut may cost the last hits, never a letter.
+`reader` cannot write. No network call belongs inside any of their blocks.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from alembic import command
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, Engine, create_engine
+from sqlalchemy.pool import QueuePool
+
+from mailer import dialect
+from subscribers.errors import NewsletterError
+
+MIGRATIONS = Path(__file__).with_name("migrations")
+# Threads of one process wait for its one write connection this long before they give up.
+POOL_TIMEOUT_SECONDS = 60
+
+
+class Database:
+    """Opens nothing until it is used; `close()` ends every connection."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        if url.startswith("sqlite:///"):
+            Path(url.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+        self._ledger = _engine(url, writes=True, full_sync=True, connections=1)
+        self._tracking = _engine(url, writes=True, full_sync=False, connections=1)
+        self._reader = _engine(url, writes=False, full_sync=False, connections=8)
+
+    @contextmanager
+    def ledger(self) -> Iterator[Connection]:
+        """One durable write transaction: commits at the end, rolls back on an exception."""
+        with self._ledger.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def tracking(self) -> Iterator[Connection]:
+        """One write transaction for hits and events."""
+        with self._tracking.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def reader(self) -> Iterator[Connection]:
+        """One read snapshot."""
+        with self._reader.connect() as connection:
+            yield connection
+
+    @property
+    def ledger_engine(self) -> Engine:
+        return self._ledger
+
+    def close(self) -> None:
+        for engine in (self._ledger, self._tracking, self._reader):
+            engine.dispose()
+
+    # -- schema ---------------------------------------------------------------------------------
+
+    def schema_version(self) -> str | None:
+        """The migration this database stands at; None when it is empty."""
+        with self._ledger.connect() as connection:
+            return MigrationContext.configure(connection).get_current_revision()
+
+    def newest_version(self) -> str:
+        head = ScriptDirectory(str(MIGRATIONS)).get_current_head()
+        assert head is not None
+        return head
+
+    def upgrade(self) -> bool:
+        """Create or migrate the schema; False when it was current already."""
+        before = self.schema_version()
+        if before == self.newest_version():
+            return False
+        config = Config()
+        config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+        config.attributes["engine"] = self._ledger
+        command.upgrade(config, "head")
+        return True
+
+    def require_current_schema(self) -> None:
+        """Refuse to work on an older or unknown schema."""
+        found = self.schema_version()
+        if found != self.newest_version():
+            state = "has no tables yet" if found is None else f"is at schema {found}"
+            raise NewsletterError(f"the database {state}.", cure="Run 'mailer upgrade' first.")
+
+
+def _engine(url: str, *, writes: bool, full_sync: bool, connections: int) -> Engine:
+    arguments: dict[str, Any] = {
+        "poolclass": QueuePool,
+        "pool_size": connections,
+        "max_overflow": 0,
+        "pool_timeout": POOL_TIMEOUT_SECONDS,
+    }
+    if url.startswith("sqlite:"):
+        arguments["module"] = dialect.sqlite_module()
+        arguments["connect_args"] = {"check_same_thread": False}
+    engine = create_engine(url, **arguments)
+    dialect.prepare(engine, writes=writes, full_sync=full_sync)
+    return engine

@@ -1,0 +1,101 @@
+"""What differs by database; nothing else in the house reads a dialect's name."""
+
+import warnings
+from types import ModuleType
+from typing import Any
+
+from sqlalchemy import Connection, Engine, Table, event, func
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects.postgresql import Insert as PostgresInsert
+from sqlalchemy.dialects.sqlite import Insert as SqliteInsert
+from sqlalchemy.sql.elements import ColumnElement
+
+# SQLite before 3.51.3 can corrupt a WAL database when two connections write and checkpoint at the
+# same moment (sqlite.org, release notes of 3.51.3).
+SAFE_SQLITE = (3, 51, 3)
+BUSY_TIMEOUT_MS = 30_000
+CACHE_KIB = 65_536
+JOURNAL_LIMIT_BYTES = 64 * 1024 * 1024
+
+
+def sqlite_module() -> ModuleType:
+    """The newest SQLite at hand: the pysqlite3 wheel, else the interpreter's own."""
+    try:
+        import pysqlite3
+    except ImportError:
+        import sqlite3
+
+        return sqlite3
+    module: ModuleType = pysqlite3
+    return module
+
+
+def sqlite_is_safe() -> bool:
+    version: tuple[int, ...] = sqlite_module().sqlite_version_info
+    return version >= SAFE_SQLITE
+
+
+def warn_of_old_sqlite() -> None:
+    if not sqlite_is_safe():
+        warnings.warn(
+            f"SQLite {sqlite_module().sqlite_version} can corrupt a busy database; 3.51.3 or newer is safe. "
+            "Install the pysqlite3 wheel or a newer Python.",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+
+
+def is_sqlite(bind: Engine | Connection) -> bool:
+    return bind.dialect.name == "sqlite"
+
+
+def prepare(engine: Engine, *, writes: bool, full_sync: bool) -> None:
+    """Give an engine its pragmas and its kind of BEGIN.
+
+    Writers begin IMMEDIATE, since a deferred one that reads first fails at once when another has
+    written (busy_timeout does not help a stale snapshot). Readers cannot write at all.
+    """
+    if not is_sqlite(engine):
+        return
+
+    @event.listens_for(engine, "connect")
+    def _connect(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None  # we say BEGIN ourselves
+        cursor = connection.cursor()
+        cursor.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
+        cursor.execute("PRAGMA journal_mode = WAL")
+        cursor.execute(f"PRAGMA synchronous = {'FULL' if full_sync else 'NORMAL'}")
+        cursor.execute("PRAGMA foreign_keys = ON")
+        cursor.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
+        cursor.execute(f"PRAGMA journal_size_limit = {JOURNAL_LIMIT_BYTES}")
+        cursor.execute("PRAGMA trusted_schema = OFF")
+        cursor.execute("PRAGMA cell_size_check = ON")
+        cursor.execute("PRAGMA secure_delete = ON")  # an erased address leaves no trace in free pages
+        if not writes:
+            cursor.execute("PRAGMA query_only = ON")
+        cursor.close()
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def insert(bind: Engine | Connection, table: Table) -> SqliteInsert | PostgresInsert:
+    """An INSERT that knows ON CONFLICT and RETURNING."""
+    return sqlite.insert(table) if is_sqlite(bind) else postgresql.insert(table)
+
+
+def json_text(bind: Engine | Connection, column: Any, key: str) -> ColumnElement[Any]:
+    """The text under one key of a JSON column; NULL when absent."""
+    if is_sqlite(bind):
+        return func.json_extract(column, '$."' + key.replace('"', '""') + '"')
+    return column.op("->>")(key)
+
+
+def truncate_journal(engine: Engine) -> None:
+    """Move everything from the write-ahead log into the database and empty the log."""
+    if is_sqlite(engine):
+        with engine.connect() as connection:
+            connection.connection.driver_connection.execute(  # type: ignore[union-attr]
+                "PRAGMA wal_checkpoint(TRUNCATE)"
+            )

@@ -1,0 +1,1 @@
+"""Migrations; shipped inside the package, run by `mailer upgrade`."""

@@ -1,0 +1,18 @@
+"""Alembic's door: runs the migrations on the engine that `mailer.database` hands in."""
+
+from alembic import context
+
+import mailer.models
+import subscribers.models  # noqa: F401  (both fill the one metadata)
+
+engine = context.config.attributes["engine"]
+with engine.connect() as connection:
+    context.configure(
+        connection=connection,
+        target_metadata=mailer.models.SQLModel.metadata,
+        render_as_batch=True,
+        compare_type=True,
+    )
+    with context.begin_transaction():
+        context.run_migrations()
+    connection.commit()

@@ -1,0 +1,357 @@
+"""Tables of the work: issues, campaigns, the ledger of every letter, and what came back.
+
+Columns name the words of the design. Every index carries its reason. A state is text with a CHECK;
+who may write it is said in its enum.
+"""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    String,
+    Text,
+    UniqueConstraint,
+    text,
+)
+from sqlmodel import Field, SQLModel
+
+from subscribers.models import BigId, UTCTime, enum_check
+
+
+class IssueKind(StrEnum):
+    WEEKLY = "weekly"
+    DIGEST = "digest"
+    CORRECTION = "correction"
+
+
+class CampaignStatus(StrEnum):
+    PREPARING = "preparing"
+    SCHEDULED = "scheduled"
+    SENDING = "sending"
+    PAUSED = "paused"
+    FINISHED = "finished"
+    CANCELLED = "cancelled"
+    MISSED = "missed"
+
+
+class ChunkState(StrEnum):
+    WAITING = "waiting"
+    CLAIMED = "claimed"
+    SUBMITTING = "submitting"
+    ACCEPTED = "accepted"
+    UNCERTAIN = "uncertain"
+    SPLIT = "split"
+    REJECTED = "rejected"
+    WITHHELD = "withheld"
+
+
+class AttemptOutcome(StrEnum):
+    ACCEPTED = "accepted"
+    REFUSED = "refused"  # an answer that proves nothing was queued
+    NOT_SENT = "not_sent"  # proof that no byte of the request left
+    UNCERTAIN = "uncertain"
+
+
+class Handover(StrEnum):
+    """Written by delivery/ only."""
+
+    WAITING = "waiting"
+    ACCEPTED = "accepted"
+    REJECTED = "rejected"
+    WITHHELD = "withheld"
+    HELD = "held"
+
+
+class Fate(StrEnum):
+    """Written by events only, ranked in this order, never backwards."""
+
+    NONE = "none"
+    PROCESSED = "processed"
+    DEFERRED = "deferred"
+    DELIVERED = "delivered"
+    BOUNCED = "bounced"
+    PROVIDER_DROPPED = "provider_dropped"
+    COMPLAINED = "complained"
+
+
+class Verdict(StrEnum):
+    HUMAN = "human"
+    MACHINE = "machine"
+    UNKNOWN = "unknown"
+
+
+class Issue(SQLModel, table=True):
+    """One number of the weekly."""
+
+    __tablename__ = "issue"
+    __table_args__ = (enum_check("kind", IssueKind),)
+    id: int | None = Field(default=None, primary_key=True)
+    slug: str = Field(sa_column=Column(String, unique=True, nullable=False))
+    kind: str = Field(default=IssueKind.WEEKLY)
+    created_at: datetime = Field(sa_column=Column(UTCTime, nullable=False))
+
+
+class Revision(SQLModel, table=True):
+    """One save of an issue: the pasted bytes and the document read from them."""
+
+    __tablename__ = "revision"
+    __table_args__ = (UniqueConstraint("issue_id", "number"),)
+    id: int | None = Field(default=None, primary_key=True)
+    issue_id: int = Field(foreign_key="issue.id")
+    number: int  # 1, 2, … within the issue
+    source: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    document: dict[str, Any] = Field(sa_column=Column(JSON, nullable=False))
+    hash: str  # SHA-256 of the source, hex
+    author: str = Field(default="")
+    at: datetime = Field(sa_column=Column(UTCTime, nullable=False))
+
+
+class Campaign(SQLModel, table=True):
+    """The plan to send one issue to one audience at one time."""
+
+    __tablename__ = "campaign"
+    __table_args__ = (
+        enum_check("status", CampaignStatus),
+        # An issue has one unfinished campaign at most, however often it is asked for in parallel.
+        Index(
+            "uq_campaign_unfinished",
+            "issue_id",
+            unique=True,
+            sqlite_where=text("status NOT IN ('finished', 'cancelled')"),
+            postgresql_where=text("status NOT IN ('finished', 'cancelled')"),
+        ),
+    )
+    id: int | None = Field(default=None, primary_key=True)
+    issue_id: int = Field(foreign_key="issue.id")
+    revision_id: int = Field(foreign_key="revision.id")
+    # {"lists": [...], "segments": [...], "exclude_lists": [...], "exclude_segments": [...]}
+    audience: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))
+    status: str = Field(default=CampaignStatus.PREPARING)
+    pause_reason: str | None = None
+    # The first call goes alone; the others start after its answer proved the request good.
+    proven: bool = Field(default=False)
+    created_at: datetime = Field(sa_column=Column(UTCTime, nullable=False))
+    frozen_at: datetime | None = Field(default=None, sa_column=Column(UTCTime))
+    started_at: datetime | None = Field(default=None, sa_column=Column(UTCTime))
+    finished_at: datetime | None = Field(default=None, sa_column=Column(UTCTime))
+    # What the letters said of themselves at the freeze: from, reply-to (JSON), so that every call agrees.
+    sender: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))
+
+
+class CampaignStory(SQLModel, table=True):
+    """The stories of a campaign as they were sent: what numbers by story and topic refer to."""
+
+    __tablename__ = "campaign_story"
+    __table_args__ = ({"sqlite_with_rowid": False},)
+    campaign_id: int = Field(
+        sa_column=Column(Integer, ForeignKey("campaign.id", ondelete="CASCADE"), primary_key=True)
+    )
+    number: int = Field(primary_key=True)  # position in the issue, from 1
+    story_id: str  # kept over revisions
+    title: str
+    topics: list[str] = Field(sa_column=Column(JSON, nullable=False))  # [] = everyone
+
+
+class Edition(SQLModel, table=True):
+    """A selection rendered within a campaign: one body shared by all its readers."""
+
+    __tablename__ = "edition"
+    __table_args__ = (UniqueConstraint("campaign_id", "key"),)
+    id: int | None = Field(default=None, primary_key=True)
+    campaign_id: int = Field(
+        sa_column=Column(Integer, ForeignKey("campaign.id", ondelete="CASCADE"), nullable=False)
+    )
+    key: str
+    label: str
+    topics: list[str] = Field(sa_column=Column(JSON, nullable=False))
+    stories: list[int] = Field(sa_column=Column(JSON, nullable=False))  # numbers in the issue
+    topic_stories: list[int] = Field(sa_column=Column(JSON, nullable=False))  # those that match its topics
+    subject: str
+    preheader: str
+    html: str = Field(sa_column=Column(Text, nullable=False))
+    text: str = Field(sa_column=Column(Text, nullable=False))
+    html_bytes: int
+    text_bytes: int
+    slot_nonce: str  # eight characters that occur nowhere in it: `[[nonce:t]]`
+    audience: int = Field(default=0)
+
+
+class Link(SQLModel, table=True):
+    """Where a click of a campaign leads; the target comes from here, never from the URL."""
+
+    __tablename__ = "link"
+    __table_args__ = (UniqueConstraint("campaign_id", "place", "url"), {"sqlite_autoincrement": True})
+    id: int | None = Field(default=None, primary_key=True)
+    campaign_id: int = Field(
+        sa_column=Column(Integer, ForeignKey("campaign.id", ondelete="CASCADE"), nullable=False)
+    )
+    place: str  # "story:3", "faq:2", "cta:1", "reference:3", "keyword", "dive", "footer"
+    story_number: int | None = None
+    url: str = Field(sa_column=Column(Text, nullable=False))
+
+
+class Chunk(SQLModel, table=True):
+    """Up to `[sending] chunk_size` deliveries of one edition, handed over in one call."""
+
+    __tablename__ = "chunk"
+    __table_args__ = (
+        enum_check("state", ChunkState),
+        # A claim looks for the oldest chunk that may go; accepted ones are most rows and never wanted.
+        Index(
+            "ix_chunk_open",
+            "state",
+            "id",
+            sqlite_where=text("state IN ('waiting', 'claimed', 'submitting', 'uncertain')"),
+            postgresql_where=text("state IN ('waiting', 'claimed', 'submitting', 'uncertain')"),
+        ),
+        Index("ix_chunk_campaign", "campaign_id", "state"),  # the equation, progress, cancel
+    )
+    id: int | None = Field(default=None, sa_column=Column(BigId, primary_key=True))
+    campaign_id: int = Field(
+        sa_column=Column(Integer, ForeignKey("campaign.id", ondelete="CASCADE"), nullable=False)
+    )
+    edition_id: int = Field(
+        sa_column=Column(Integer, ForeignKey("edition.id", ondelete="CASCADE"), nullable=False)
+    )
+    state: str = Field(default=ChunkState.WAITING)
+    recipients: int
+    not_before: datetime | None = Field(default=None, sa_column=Column(UTCTime))
+    owner: str | None = None
+    lease_until: datetime | None = Field(default=None, sa_column=Column(UTCTime))
+    failures: int = Field(default=0)  # proofs of not sent in a row: the back-off
+    rejects: int = Field(default=0)  # readers taken out by 400 answers, this chunk and its parents
+    probes: int = Field(default=0)  # requests spent on looking for a bad one by halves
+    parent_id: int | None = Field(default=None, sa_column=Column(BigId))
+
+
+class Attempt(SQLModel, table=True):
+    """One call, committed before it leaves; the id travels in every letter of it (`nl_a`)."""
+
+    __tablename__ = "attempt"
+    __table_args__ = (Index("ix_attempt_chunk", "chunk_id"), Index("ix_attempt_message", "message_id"))
+    id: str = Field(sa_column=Column(String, primary_key=True))  # uuid4 hex
+    chunk_id: int = Field(sa_column=Column(BigId, ForeignKey("chunk.id", ondelete="CASCADE"), nullable=False))
+    started_at: datetime = Field(sa_column=Column(UTCTime, nullable=False))
+    ended_at: datetime | None = Field(default=None, sa_column=Column(UTCTime))
+    outcome: str | None = None
+    http_status: int | None = None
+    message_id: str | None = None
+    detail: str = Field(default="")  # what the answer said, no address in it
+    body_hash: str
+
+
+class Delivery(SQLModel, table=True):
+    """One edition for one reader: the letter and its fate."""
+
+    __tablename__ = "delivery"
+    __table_args__ = (
+        enum_check("handover", Handover),
+        enum_check("fate", Fate),
+        # Nobody gets an issue twice; a cancelled letter that never left frees the place.
+        Index(
+            "uq_delivery_once",
+            "issue_id",
+            "subscriber_id",
+            unique=True,
+            sqlite_where=text("handover <> 'withheld' OR reason = 'dropped'"),
+            postgresql_where=text("handover <> 'withheld' OR reason = 'dropped'"),
+        ),
+        Index("ix_delivery_chunk", "chunk_id"),  # building a call, changing the state of its letters
+        Index("ix_delivery_subscriber", "subscriber_id"),  # every letter of one person
+        {"sqlite_autoincrement": True},  # an id is never given twice: tokens are derived from it
+    )
+    id: int | None = Field(default=None, sa_column=Column(BigId, primary_key=True))
+    campaign_id: int
+    issue_id: int
+    subscriber_id: int | None = Field(
+        sa_column=Column(BigId, ForeignKey("subscriber.id", ondelete="SET NULL"), nullable=True)
+    )
+    edition_id: int
+    chunk_id: int = Field(sa_column=Column(BigId, nullable=False))
+    email: str  # blanked by erasure
+    handover: str = Field(
+        default=Handover.WAITING, sa_column=Column(String, nullable=False, server_default="waiting")
+    )
+    reason: str | None = None
+    fate: str = Field(default=Fate.NONE, sa_column=Column(String, nullable=False, server_default="none"))
+    fate_at: datetime | None = Field(default=None, sa_column=Column(UTCTime))
+    first_human_open_at: datetime | None = Field(default=None, sa_column=Column(UTCTime))
+    first_human_click_at: datetime | None = Field(default=None, sa_column=Column(UTCTime))
+
+
+class Skip(SQLModel, table=True):
+    """A reader of the audience who gets nothing, and why."""
+
+    __tablename__ = "skip"
+    __table_args__ = ({"sqlite_with_rowid": False},)
+    campaign_id: int = Field(
+        sa_column=Column(Integer, ForeignKey("campaign.id", ondelete="CASCADE"), primary_key=True)
+    )
+    subscriber_id: int = Field(
+        sa_column=Column(BigId, ForeignKey("subscriber.id", ondelete="CASCADE"), primary_key=True)
+    )
+    reason: str
+
+
+class Event(SQLModel, table=True):
+    """What happened later: a webhook row or a hit of our own. No address, no IP."""
+
+    __tablename__ = "event"
+    __table_args__ = (
+        Index("ix_event_delivery", "delivery_id", "occurred_at"),  # bursts and the timeline of one letter
+        Index("ix_event_campaign_kind", "campaign_id", "kind", "link_id"),  # numbers of one campaign
+        Index(
+            "ix_event_unsettled",
+            "received_at",
+            sqlite_where=text("settled = 0"),
+            postgresql_where=text("NOT settled"),
+        ),  # hits whose verdict still waits for the burst window
+    )
+    id: int | None = Field(default=None, sa_column=Column(BigId, primary_key=True))
+    # "sg:" + sg_event_id, without one "h:" + SHA-256 of the canonical row, own hits "w:" + uuid
+    dedupe_key: str = Field(sa_column=Column(String, unique=True, nullable=False))
+    campaign_id: int | None = None
+    delivery_id: int | None = Field(default=None, sa_column=Column(BigId, nullable=True))
+    kind: str  # SendGrid's words, and our own "open", "click", "head"
+    occurred_at: datetime = Field(sa_column=Column(UTCTime, nullable=False))
+    received_at: datetime = Field(sa_column=Column(UTCTime, nullable=False))
+    link_id: int | None = None
+    verdict: str | None = None
+    rule: str | None = None
+    settled: bool = Field(default=True, sa_column=Column(Boolean, nullable=False))
+    # Allow-list: type, status, classification, masked reason, agent family, attempt (design, decision 7)
+    detail: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))
+
+
+class TestLetter(SQLModel, table=True):
+    """A preview that an editor sent; counted nowhere."""
+
+    __tablename__ = "test_letter"
+    __test__ = False  # not a test class
+    id: int | None = Field(default=None, primary_key=True)
+    issue_id: int = Field(foreign_key="issue.id")
+    revision_id: int = Field(foreign_key="revision.id")
+    revision_hash: str
+    edition_key: str
+    subject: str
+    recipients: int
+    author: str = Field(default="")
+    at: datetime = Field(sa_column=Column(UTCTime, nullable=False))
+    message_id: str | None = None
+
+
+class Counter(SQLModel, table=True):
+    """Running totals that a page must not count row by row (unknown deliveries, bad rows)."""
+
+    __tablename__ = "counter"
+    name: str = Field(sa_column=Column(String, primary_key=True))
+    value: int = Field(default=0, sa_column=Column(BigInteger, nullable=False))
