@@ -2,34 +2,37 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# `make test EXTRAS=dev,browser` also looks at letters and pages in a real browser.
+EXTRAS ?= dev
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
 .PHONY: demo test format bench clean
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@echo "Installing (once) …"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	@echo "Installing into $(VENV) (once) …"
+	@$(PIP_INSTALL) -e .
 	@touch $@
 
-$(VENV)/installed-dev: $(VENV)/installed
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
-	@touch $@
+$(VENV)/installed-$(EXTRAS): $(VENV)/installed
+	@$(PIP_INSTALL) -e '.[$(EXTRAS)]'
+	@touch '$@'
 
 demo: $(VENV)/installed  ## watch one issue become seven letters, leave, come back and end as numbers
 	@$(BIN)/mailer demo $(ARGS)
 
-test: $(VENV)/installed-dev  ## format, lint, types, tests
+test: $(VENV)/installed-$(EXTRAS)  ## format, lint, types, tests
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(ARGS)
 
-format: $(VENV)/installed-dev
+format: $(VENV)/installed-$(EXTRAS)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(VENV)/installed-dev  ## figures with their targets beside; minutes
-	$(BIN)/python -m bench
+bench: $(VENV)/installed-$(EXTRAS)  ## figures with their targets beside; some minutes
+	$(BIN)/python -m bench $(ARGS)
 
 clean:
 	rm -rf $(VENV)

@@ -4,12 +4,11 @@ An unknown key, a wrong type or a missing file is refused with file, table, key 
 secret never appears in an error, a log or a repr. Relative paths are relative to config.toml.
 """
 
-import difflib
 import os
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import (
@@ -28,7 +27,8 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
-from subscribers.errors import NewsletterError, Problem
+from mailer.config_errors import nearest, refusal
+from subscribers.errors import NewsletterError
 
 CONFIG_FILE = "config.toml"
 SECRETS_FILE = "secrets.toml"
@@ -101,7 +101,8 @@ class WebTable(Table):
 
 
 class DatabaseTable(Table):
-    url: str = "sqlite:///data/mailer.db"
+    # May carry a password: never shown.
+    url: str = Field(default="sqlite:///data/mailer.db", repr=False)
     # Hashes of people who must never be mailed; never rotated, kept apart from `web.secrets`.
     suppression_key: SecretStr = SecretStr("")
 
@@ -217,7 +218,7 @@ class Settings(BaseSettings):
     root: Path = Field(default=Path(), exclude=True)
 
     @model_validator(mode="after")
-    def _base_url_is_private_or_safe(self) -> "Settings":
+    def _lease_outlives_a_call(self) -> "Settings":
         if self.sending.lease_seconds <= self.sendgrid.deadline_seconds:
             raise ValueError("[sending] lease_seconds must be longer than [sendgrid] deadline_seconds")
         return self
@@ -271,14 +272,14 @@ def load_settings(config: Path | None = None) -> Settings:
     """The settings of a site. Raises NewsletterError naming file, table, key and an example."""
     path = find_config(config)
     tables = _read_toml(path)
-    secrets_path = path.with_name(SECRETS_FILE)
-    if secrets_path.is_file():
-        tables = _merge(tables, _read_toml(secrets_path))
+    secrets = path.with_name(SECRETS_FILE)
+    if secrets.is_file():
+        tables = _merge(tables, _read_toml(secrets))
     _refuse_unknown_variables(path)
     try:
         return Settings(**{**tables, "root": path.parent.absolute()})
     except ValidationError as error:
-        raise _refusal(error, path, secrets_path) from None
+        raise refusal(error, [path, secrets], Settings, ENV_PREFIX) from None
 
 
 def _read_toml(path: Path) -> dict[str, Any]:
@@ -331,112 +332,5 @@ def _refuse_unknown_variables(path: Path) -> None:
                 f"the environment variable {variable} names no table of the configuration.",
                 file=str(path),
                 field=variable,
-                cure=_nearest(table, known, example="MAILER_SENDGRID__HOST"),
+                cure=nearest(table, known, example="MAILER_SENDGRID__HOST"),
             )
-
-
-def _nearest(word: str, known: set[str], *, example: str) -> str:
-    close = difflib.get_close_matches(word, sorted(known), n=1, cutoff=0.6)
-    return f"Did you mean '{close[0]}'?" if close else f"For example {example}."
-
-
-def _refusal(error: ValidationError, path: Path, secrets_path: Path) -> NewsletterError:
-    problems: list[Problem] = []
-    for fault in error.errors(include_input=False, include_url=False, include_context=False):
-        location = [str(part) for part in fault["loc"]]
-        problems.append(_problem(location, fault["type"], fault["msg"], path))
-    return NewsletterError.of(problems, file=str(path))
-
-
-def _problem(location: list[str], kind: str, message: str, path: Path) -> Problem:
-    table = ".".join(location[:-1])
-    key = location[-1] if location else ""
-    named = f"[{table}] {key}" if table else f"[{key}]" if key else "the configuration"
-    line = _line_of(path, location)
-    if kind == "extra_forbidden":
-        known = set(_known_keys(location[:-1]))
-        where = f"in [{table}]" if table else "as a table"
-        return Problem(
-            f"'{key}' is not known {where}.",
-            line,
-            named,
-            _nearest(key, known, example=_example(location[:-1])),
-        )
-    said = message.removeprefix("Value error, ")
-    said = said[:1].lower() + said[1:]
-    return Problem(f"{named}: {said}.", line, named, f"For example {_example(location)}.")
-
-
-def _models(annotation: Any) -> Iterator[type[BaseModel]]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        yield annotation
-    elif get_origin(annotation) is not None:
-        for inner in get_args(annotation):
-            yield from _models(inner)
-
-
-def _model_at(location: list[str]) -> type[BaseModel] | None:
-    model: type[BaseModel] | None = Settings
-    for part in location:
-        if model is None:
-            return None
-        field = model.model_fields.get(part)
-        if field is None:
-            continue  # the slug of a topic: the model of its values stays
-        model = next(_models(field.annotation), None)
-    return model
-
-
-def _known_keys(location: list[str]) -> list[str]:
-    model = _model_at(location)
-    return [name for name in model.model_fields if name != "root"] if model else []
-
-
-_EXAMPLES = {
-    "str": '"text"',
-    "int": "8000",
-    "float": "60.0",
-    "bool": "true",
-}
-
-
-def _example(location: list[str]) -> str:
-    """A line that would be right at this place, from the default of the field."""
-    if not location:
-        return '[newsletter] name = "Hematology Weekly"'
-    model = _model_at(location[:-1])
-    field = model.model_fields.get(location[-1]) if model else None
-    if model is None or field is None:
-        keys = _known_keys(location)
-        return f"[{'.'.join(location)}] {keys[0]} = …" if keys else f"[{'.'.join(location)}]"
-    default = field.get_default(call_default_factory=True)
-    if isinstance(default, SecretStr) or "secret" in location[-1] or "key" in location[-1]:
-        shown = '"…"'
-    elif isinstance(default, str):
-        shown = f'"{default or "…"}"'
-    elif isinstance(default, bool):
-        shown = str(default).lower()
-    elif isinstance(default, int | float):
-        shown = str(default)
-    elif isinstance(default, tuple):
-        shown = "[" + ", ".join(f'"{value}"' for value in default[:2]) + "]" if default else '["…"]'
-    else:
-        shown = _EXAMPLES.get(getattr(field.annotation, "__name__", ""), '"…"')
-    return f"[{'.'.join(location[:-1])}] {location[-1]} = {shown}"
-
-
-def _line_of(path: Path, location: list[str]) -> int | None:
-    """The line of a table's key, for the error; None when the value came from elsewhere."""
-    if not location or not path.is_file():
-        return None
-    table, key = ".".join(location[:-1]), location[-1]
-    current = ""
-    for number, text in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), start=1):
-        stripped = text.strip()
-        if stripped.startswith("["):
-            current = stripped.strip("[]").strip()
-            if current == ".".join(location):
-                return number
-        elif current == table and stripped.split("=")[0].strip().strip('"') == key:
-            return number
-    return None

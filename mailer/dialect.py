@@ -89,7 +89,8 @@ def json_text(bind: Engine | Connection, column: Any, key: str) -> ColumnElement
     """The text under one key of a JSON column; NULL when absent."""
     if is_sqlite(bind):
         return func.json_extract(column, '$."' + key.replace('"', '""') + '"')
-    return column.op("->>")(key)
+    extracted: ColumnElement[Any] = column.op("->>")(key)
+    return extracted
 
 
 def truncate_journal(engine: Engine) -> None:

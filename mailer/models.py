@@ -133,7 +133,7 @@ class Campaign(SQLModel, table=True):
     id: int | None = Field(default=None, primary_key=True)
     issue_id: int = Field(foreign_key="issue.id")
     revision_id: int = Field(foreign_key="revision.id")
-    # {"lists": [...], "segments": [...], "exclude_lists": [...], "exclude_segments": [...]}
+    # Names of lists and segments: lists, segments, exclude_lists, exclude_segments.
     audience: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))
     status: str = Field(default=CampaignStatus.PREPARING)
     pause_reason: str | None = None

@@ -1,6 +1,7 @@
 """Alembic's door: runs the migrations on the engine that `mailer.database` hands in."""
 
 from alembic import context
+from sqlmodel import SQLModel
 
 import mailer.models
 import subscribers.models  # noqa: F401  (both fill the one metadata)
@@ -9,7 +10,7 @@ engine = context.config.attributes["engine"]
 with engine.connect() as connection:
     context.configure(
         connection=connection,
-        target_metadata=mailer.models.SQLModel.metadata,
+        target_metadata=SQLModel.metadata,
         render_as_batch=True,
         compare_type=True,
     )

@@ -1,0 +1,134 @@
+"""What is wrong with a configuration, in words: file, line, table, key, and a line that would be right.
+
+Never shows a value: it may be a secret.
+"""
+
+import difflib
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, get_args, get_origin
+
+from pydantic import BaseModel, SecretStr, ValidationError
+
+from subscribers.errors import NewsletterError, Problem
+
+Location = tuple[str, ...]
+
+
+def refusal(
+    error: ValidationError, files: Sequence[Path], settings: type[BaseModel], prefix: str
+) -> NewsletterError:
+    """One error for every fault that pydantic found; `files` in the order in which they are read."""
+    faults = [
+        (tuple(str(part) for part in fault["loc"]), fault["type"], fault["msg"])
+        for fault in error.errors(include_input=False, include_url=False, include_context=False)
+    ]
+    problems = [_problem(location, kind, said, files, settings, prefix) for location, kind, said in faults]
+    return NewsletterError.of(problems, file=str(_place(faults[0][0], files)[0]))
+
+
+def nearest(word: str, known: Iterable[str], *, example: str) -> str:
+    """The cure of a typo: the nearest known name, else an example."""
+    close = difflib.get_close_matches(word, sorted(known), n=1, cutoff=0.6)
+    return f"Did you mean '{close[0]}'?" if close else f"For example {example}."
+
+
+def _problem(
+    location: Location,
+    kind: str,
+    said: str,
+    files: Sequence[Path],
+    settings: type[BaseModel],
+    prefix: str,
+) -> Problem:
+    table, key = ".".join(location[:-1]), location[-1] if location else ""
+    named = f"[{table}] {key}" if table else f"[{key}]" if key else "the configuration"
+    path, line = _place(location, files)
+    variable = prefix + "__".join(location).upper()
+    where = f"{variable}: " if variable in os.environ else "" if path == files[0] else f"{path.name}: "
+    if kind == "extra_forbidden":
+        known = _keys(settings, location[:-1])
+        inside = f"in [{table}]" if table else "as a table"
+        cure = nearest(key, known, example=_example(settings, location[:-1]))
+        return Problem(f"{where}'{key}' is not known {inside}.", line, named, cure)
+    said = said.removeprefix("Value error, ")
+    return Problem(
+        f"{where}{named}: {said[:1].lower()}{said[1:]}.",
+        line,
+        named,
+        f"For example {_example(settings, location)}.",
+    )
+
+
+def _place(location: Location, files: Sequence[Path]) -> tuple[Path, int | None]:
+    """The file and line that say this key; the later file wins, as it does when they are read."""
+    for path in reversed(files):
+        line = _line_of(path, location)
+        if line is not None:
+            return path, line
+    return files[0], None
+
+
+def _line_of(path: Path, location: Location) -> int | None:
+    if not location or not path.is_file():
+        return None
+    table, key, current = ".".join(location[:-1]), location[-1], ""
+    for number, text in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), start=1):
+        stripped = text.strip()
+        if stripped.startswith("["):
+            current = stripped.split("#")[0].strip().strip("[]").strip().replace('"', "")
+            if current == ".".join(location):
+                return number
+        elif current == table and stripped.split("=")[0].strip().strip('"') == key:
+            return number
+    return None
+
+
+def _models(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    elif get_origin(annotation) is not None:
+        for inner in get_args(annotation):
+            yield from _models(inner)
+
+
+def _model_at(settings: type[BaseModel], location: Location) -> type[BaseModel] | None:
+    model: type[BaseModel] | None = settings
+    for part in location:
+        if model is None:
+            return None
+        field = model.model_fields.get(part)
+        if field is not None:  # otherwise the slug of a topic: the model of its values stays
+            model = next(_models(field.annotation), None)
+    return model
+
+
+def _keys(settings: type[BaseModel], location: Location) -> list[str]:
+    model = _model_at(settings, location)
+    return [name for name, field in model.model_fields.items() if not field.exclude] if model else []
+
+
+def _example(settings: type[BaseModel], location: Location) -> str:
+    """A line that would be right at this place, made from the default of the field."""
+    if not location:
+        return '[newsletter] name = "Hematology Weekly"'
+    model = _model_at(settings, location[:-1])
+    field = model.model_fields.get(location[-1]) if model else None
+    if field is None or next(_models(field.annotation), None) is not None:
+        keys = _keys(settings, location)
+        return f"[{'.'.join(location)}] with {keys[0]} = …" if keys else f"[{'.'.join(location)}]"
+    default = field.get_default(call_default_factory=True)
+    return f"[{'.'.join(location[:-1])}] {location[-1]} = {_shown(default)}"
+
+
+def _shown(default: object) -> str:
+    if isinstance(default, bool):
+        return str(default).lower()
+    if isinstance(default, int | float):
+        return str(default)
+    if isinstance(default, tuple):
+        return "[" + ", ".join(_shown(value) for value in default[:2]) + "]" if default else '["…"]'
+    if isinstance(default, str) and default and not isinstance(default, SecretStr):
+        return f'"{default}"'
+    return '"…"'
