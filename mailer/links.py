@@ -21,12 +21,13 @@ TOKEN_CHARACTERS = 24  # base64url of 1 + ID_BYTES + MAC_BYTES = 18 bytes, witho
 class Purpose(StrEnum):
     """The door that a token opens; the value enters the HMAC and must never change."""
 
-    READ = "read"  # /v
-    LEAVE = "leave"  # /u
-    PREFS = "prefs"  # /p
-    TRACK = "track"  # /o and /c, one delivery
-    TRACK_CAMPAIGN = "track-campaign"  # /o and /c of everybody without consent: one token per campaign
-    EVENT = "event"  # the custom arg nl_d
+    READ = "read"  # /v, id of a delivery
+    LEAVE = "leave"  # /u, id of a delivery: its campaign is what the reader left from
+    PREFS = "prefs"  # /p, id of a delivery
+    TRACK = "track"  # /o and /c, id of a delivery
+    # /o and /c of everybody without consent, id of a campaign: one token for all of them
+    TRACK_CAMPAIGN = "track-campaign"
+    EVENT = "event"  # the custom arg nl_d, id of a delivery
 
 
 class Tokens:
