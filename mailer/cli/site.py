@@ -1,0 +1,96 @@
+"""Commands of a site: demo, init, check, upgrade, serve, sandbox."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mailer.cli import output
+from mailer.cli.options import ConfigOption, JsonOption, opened
+
+
+def demo(
+    folder: Annotated[
+        Path | None,
+        typer.Option("--dir", help="Keep the site here. Default: a temporary folder.", metavar="DIR"),
+    ] = None,
+    serve: Annotated[
+        bool, typer.Option("--serve/--no-serve", help="Stay and serve mailbox and results.")
+    ] = True,
+    json: JsonOption = False,
+) -> None:
+    """Watch one issue become seven letters, leave, come back and end as numbers."""
+    from mailer.demo.play import play
+
+    play(folder, stay=serve, as_json=json)
+
+
+def init(
+    folder: Annotated[Path, typer.Argument(help="Folder of the new site.", metavar="DIR")],
+    json: JsonOption = False,
+) -> None:
+    """Lay out a site: config.toml, secrets.toml, templates, examples, an empty database."""
+    from mailer.service import Mailer
+
+    site = Mailer.init(folder)
+    if json:
+        output.emit({"site": str(site.folder), "written": list(site.written)})
+        return
+    output.say(f"A site in [bold]{output.plain(folder)}[/]: {output.plain(', '.join(site.written))}")
+    output.say("Next:")
+    output.say(f"  [bold]cd {output.plain(folder)}[/]")
+    output.say("  [bold]mailer sandbox[/]   (a SendGrid on your desk; in a terminal of its own)")
+    output.say("  [bold]mailer import examples/week-04.md[/]")
+
+
+def check(config: ConfigOption = None, json: JsonOption = False) -> None:
+    """Look over the site: configuration, schema, SQLite, sender, topics."""
+    with opened(config) as mailer:
+        findings = mailer.check()
+        if json:
+            output.emit({"findings": [finding.as_json() for finding in findings]})
+        else:
+            for finding in findings:
+                mark = {"ok": "[green]ok[/]", "warning": "[yellow]warning[/]", "error": "[red]error[/]"}[
+                    finding.level
+                ]
+                output.say(f"{mark:>8}  {output.plain(finding.said)}")
+        if any(finding.level == "error" for finding in findings):
+            raise typer.Exit(1)
+
+
+def upgrade(config: ConfigOption = None, json: JsonOption = False) -> None:
+    """Create or migrate the database; on a current one do nothing."""
+    from mailer.service import Mailer
+
+    mailer = Mailer.open(config, any_schema=True)
+    try:
+        changed = mailer.database.upgrade()
+        version = mailer.database.schema_version()
+    finally:
+        mailer.close()
+    if json:
+        output.emit({"changed": changed, "schema": version})
+    else:
+        output.say(f"The database is {'now' if changed else 'already'} at schema {version}.")
+
+
+def serve(config: ConfigOption = None) -> None:
+    """Serve readers' pages, take events in, and go on with campaigns, until stopped."""
+    with opened(config) as mailer:
+        for warning in mailer.sender_warnings():
+            output.warn(warning)
+        web = mailer.settings.web
+        output.say(f"Readers: [bold]{output.plain(web.base_url)}[/] on {web.host}:{web.port}")
+        output.say(f"Results: [bold]http://127.0.0.1:{web.admin_port}[/] (this machine only)")
+        mailer.serve()
+
+
+def sandbox(config: ConfigOption = None) -> None:
+    """Run a SendGrid on your desk: takes letters, shows them, posts events back; until stopped."""
+    from mailer.config import load_settings
+    from mailer.service import serve_sandbox
+
+    settings = load_settings(config)
+    output.say(f"Mailbox: [bold]http://{settings.sandbox.host}:{settings.sandbox.port}[/]")
+    serve_sandbox(settings)

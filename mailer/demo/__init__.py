@@ -1,0 +1,1 @@
+"""One issue's whole way, played on one machine: `mailer demo`."""
