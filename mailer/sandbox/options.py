@@ -1,0 +1,86 @@
+"""What the sandbox may be told: SendGrid's unclear limits, its keys, its readers and its bad days.
+
+Values only. `POST /sandbox/behaviour` changes them while it runs; nothing here is kept in its file.
+"""
+
+from collections.abc import Mapping
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from mailer.config import Settings
+
+Share = float
+
+
+class Rates(BaseModel):
+    """Shares of readers, each between 0 and 1; first what becomes of a letter, then who acts on it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    # What becomes of a letter; the rest is delivered at once.
+    deferred: Share = Field(default=0.04, ge=0, le=1)  # delivered at the second try
+    bounced: Share = Field(default=0.02, ge=0, le=1)  # no such mailbox
+    bounced_late: Share = Field(default=0.005, ge=0, le=1)  # after "delivered", and without custom args
+    blocked: Share = Field(default=0.015, ge=0, le=1)  # refused for now: content, reputation, full
+    invalid: Share = Field(default=0.005, ge=0, le=1)  # dropped, never tried
+    # Of the delivered ones.
+    complained: Share = Field(default=0.01, ge=0, le=1)
+    opened: Share = Field(default=0.45, ge=0, le=1)  # by a person, in a mail client or browser
+    opened_by_apple: Share = Field(default=0.2, ge=0, le=1)  # fetched ahead by Apple's privacy proxy
+    opened_by_proxy: Share = Field(default=0.15, ge=0, le=1)  # Gmail's image proxy: nobody can say
+    clicked: Share = Field(default=0.25, ge=0, le=1)  # by a person, one to three links
+    left: Share = Field(default=0.02, ge=0, le=1)  # one-click unsubscribe
+    left_at_provider: Share = Field(default=0.0, ge=0, le=1)  # SendGrid's own `unsubscribe` event
+    # Letters that a mail gateway reads first: every link within a second. A number, not a share.
+    scan_bursts: int = Field(default=1, ge=0)
+
+
+QUIET = Rates(
+    deferred=0,
+    bounced=0,
+    bounced_late=0,
+    blocked=0,
+    invalid=0,
+    complained=0,
+    opened=0,
+    opened_by_apple=0,
+    opened_by_proxy=0,
+    clicked=0,
+    left=0,
+    scan_bursts=0,
+)
+"""Everything is delivered and nobody does anything."""
+
+
+class SandboxOptions(BaseModel):
+    """Settings of a sandbox; the defaults are a good day at SendGrid."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    # Sources differ on what the 10,000 bytes of custom args are counted over.
+    custom_args_limit: Literal["message", "request"] = "message"
+    # Substitutions run one after another; SendGrid promises no order.
+    substitution_order: Literal["given", "reversed"] = "given"
+    # API key -> its scopes. Empty: every key that begins with "SG." may do everything.
+    keys: Mapping[str, tuple[str, ...]] = Field(default_factory=dict)
+    # Addresses and "@domains" that may stand in `from`; empty: all.
+    verified_senders: tuple[str, ...] = ()
+    # Address -> how a request with it is refused: with its place ("named") or a bare 400 ("silent").
+    refuse_addresses: Mapping[str, Literal["named", "silent"]] = Field(default_factory=dict)
+    # Kind of misbehaviour -> share of mail/send calls, drawn by `seed` and the call's number.
+    misbehave: Mapping[str, Share] = Field(default_factory=dict)
+    seed: int = 1
+    # Where signed events go, and whether readers of new letters act on their own.
+    webhook_url: str = ""
+    play: Literal["off", "on"] = "off"
+    rates: Rates = Rates()
+
+
+def options_of(settings: Settings) -> SandboxOptions:
+    """The options that `[sandbox]` and `[web] base_url` of a site stand for."""
+    table = settings.sandbox
+    return SandboxOptions(
+        custom_args_limit=table.custom_args_limit,
+        webhook_url=table.webhook_url or f"{settings.web.base_url}/webhooks/sendgrid",
+    )
