@@ -5,6 +5,7 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import Connection, Row, Select, delete, func, select
 
@@ -134,12 +135,11 @@ def of_person(connection: Connection, subscriber_id: int) -> list[str]:
     return list(connection.execute(query).scalars())
 
 
-def _named(row: Row[int, str, str, int]) -> NamedList:
-    number, slug, name, members = row.tuple()
-    return NamedList(number, slug, name, members)
+def _named(row: Row[Any]) -> NamedList:
+    return NamedList(row[0], row[1], row[2], row[3])
 
 
-def _with_members() -> Select[int, str, str, int]:
+def _with_members() -> Select[Any]:
     size = (
         select(func.count())
         .select_from(list_member)

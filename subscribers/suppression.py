@@ -92,4 +92,4 @@ def is_suppressed() -> ColumnElement[bool]:
 def counts(connection: Connection) -> dict[str, int]:
     """Suppressed addresses by reason."""
     query = select(suppression.c.reason, func.count()).group_by(suppression.c.reason)
-    return dict(connection.execute(query).tuples().all())
+    return {row[0]: row[1] for row in connection.execute(query)}

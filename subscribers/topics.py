@@ -42,7 +42,7 @@ class Ledger(Protocol):
 
 def bits(connection: Connection) -> dict[str, int]:
     """The bit of every slug that has one."""
-    return dict(connection.execute(select(topic.c.slug, topic.c.bit)).tuples().all())
+    return {row[0]: row[1] for row in connection.execute(select(topic.c.slug, topic.c.bit))}
 
 
 def ensure_topics(connection: Connection, slugs: Iterable[str]) -> dict[str, int]:
