@@ -7,6 +7,7 @@ editions or links.
 from dataclasses import dataclass, field
 from datetime import date
 
+from mailer.issues.layout import Layout
 from subscribers.errors import Problem
 
 
@@ -23,6 +24,7 @@ class FrontMatter:
     intro_for: dict[str, str] = field(default_factory=dict)  # topic slug -> paragraph
     topics: dict[int, tuple[str, ...]] = field(default_factory=dict)  # position -> slugs; () = everyone
     links: dict[str, str] = field(default_factory=dict)  # label -> URL
+    lines: dict[str, int] = field(default_factory=dict, compare=False)  # "topics.3" -> line of the file
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,3 +95,4 @@ class IssueDocument:
     references: tuple[str, ...]  # URLs, in printed order: `[n]` cites line n
     unplaced: tuple[Unplaced, ...]
     warnings: tuple[Problem, ...]
+    layout: Layout = field(default=Layout(), compare=False, repr=False)  # how it was typed

@@ -1,0 +1,425 @@
+"""Bytes of a pasted issue -> IssueDocument, generous in what it reads and silent about nothing.
+
+A line gets the one place that its own signs give it; what has none is listed as unplaced. Every fault
+that makes the issue unsendable is collected and raised at once. Nothing is guessed: two readings of a
+line mean that neither is taken.
+"""
+
+import re
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from mailer.config import HeadingsTable
+from mailer.issues import check, frontmatter, urls
+from mailer.issues import source as source_text
+from mailer.issues.document import CallToAction, FaqEntry, IssueDocument, Point, Story, Unplaced
+from mailer.issues.emoji import split_emoji
+from mailer.issues.headings import (
+    Heading,
+    Part,
+    Vocabulary,
+    has_bullet,
+    is_hash_heading,
+    strip_bullet,
+    strip_hashes,
+)
+from mailer.issues.layout import Layout, Line, Slot
+from mailer.issues.marks import Ending, read_citations, read_ending
+from mailer.issues.stories import OpenStory, citations_slot, label_pieces, line_of, open_story, title_parts
+from subscribers.errors import NewsletterError, Problem
+
+# Invisible at the edges of a line: spaces, direction marks, zero-width characters, a stray BOM.
+_EDGE = r"[\s\u200b\u200e\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff]*"
+_CORE = re.compile(rf"({_EDGE})(.*?)({_EDGE})", re.DOTALL)
+_QUESTION_MARKS = "?？؟\u037e"
+_CLOSING_QUOTES = "\"'”’»)*_"
+_STOPS = ".!。！…"
+_REFERENCE_NUMBER = re.compile(r"(?:\[\d{1,3}\]|\d{1,3}[.)])\s+")
+_IN_SENTENCE = re.compile(r"\[\d{1,3}\]")
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """A physical line, with what it says about itself."""
+
+    number: int  # of the file, from 1
+    lead: str
+    core: str
+    trail: str
+    ending: str
+    heading: Heading | None
+    part: Part  # in which it stands
+    marks: Ending | None  # it begins a story
+
+
+def parse(
+    source: bytes, *, file: str, headings: HeadingsTable, topics: Collection[str] | None = None
+) -> IssueDocument:
+    """Read an issue. `topics`: the declared slugs, None: any slug will do.
+
+    Raises NewsletterError with every fault that makes the issue unsendable.
+    """
+    text, encoding, bom = source_text.decode(source, file=file)
+    lines = source_text.split_lines(text)
+    if faults := source_text.control_characters(lines):
+        raise NewsletterError.of(faults, file=file)
+    head = frontmatter.read(lines, topics)
+    words = Vocabulary(headings)
+    body = _Body(words)
+    if not head.faults or head.length:
+        body.read(_classify(lines[head.length :], head.length + 1, words))
+    layout = Layout(encoding, bom, (*head.lines, *body.lines))
+    document = body.document(head, layout)
+    faults = [*head.faults, *body.faults, *check.faults(document)]
+    if faults:
+        faults.sort(key=lambda problem: problem.line or 0)
+        raise NewsletterError.of(faults, file=file)
+    return document
+
+
+def _classify(lines: Sequence[tuple[str, str]], first: int, words: Vocabulary) -> list[_Row]:
+    """Say of each line in which part it stands and whether it begins a story."""
+    rows: list[_Row] = []
+    part = Part.INTRO
+    cores = [_split_edges(line) for line, _ in lines]
+    for index, (lead, core, trail) in enumerate(cores):
+        heading = words.heading(core) if core else None
+        marks = None
+        if heading is not None:
+            part = heading.part if heading.part is not Part.DIVE_DEEPER else _after_dive_deeper(part)
+        elif core and part is not Part.FAQ:
+            marks = _story_marks(core, part, partial(_next_core, cores, index), words)
+            if marks is not None:
+                part = Part.STORIES
+        if heading is None and marks is None and part not in (Part.INTRO, Part.STORIES, Part.CONTENTS):
+            unknown = is_hash_heading(core) and not (part is Part.FAQ and _is_question(core))
+            part = Part.UNKNOWN if unknown else part
+        rows.append(_Row(first + index, lead, core, trail, lines[index][1], heading, part, marks))
+    return rows
+
+
+def _after_dive_deeper(part: Part) -> Part:
+    return Part.CONTENTS if part is Part.INTRO else part
+
+
+def _story_marks(core: str, part: Part, following: Callable[[], str], words: Vocabulary) -> Ending | None:
+    marks = read_ending(core)
+    if marks is None or not title_parts(core, marks)[3]:
+        return None
+    if part in (Part.INTRO, Part.CONTENTS, Part.STORIES, Part.UNKNOWN):
+        return None if urls.is_meant_as_url(core) else marks
+    # In a list of lines that may carry `[n]` themselves, a story shows by something more.
+    if has_bullet(core) or _REFERENCE_NUMBER.match(core) or urls.is_meant_as_url(core):
+        return None
+    if marks.place is not None or split_emoji(core)[0]:
+        return marks
+    following_line = following()
+    is_story = urls.is_meant_as_url(following_line) or words.label(following_line) is not None
+    return marks if is_story else None
+
+
+def _next_core(cores: Sequence[tuple[str, str, str]], index: int) -> str:
+    return next((cores[at][1] for at in range(index + 1, len(cores)) if cores[at][1]), "")
+
+
+def _split_edges(line: str) -> tuple[str, str, str]:
+    match = _CORE.fullmatch(line)
+    assert match is not None  # every part of the pattern may be empty
+    return match[1], match[2], match[3]
+
+
+def _is_question(core: str) -> bool:
+    body, numbers, _ = read_citations(core)
+    ends_asking = body.rstrip().rstrip(_CLOSING_QUOTES).endswith(tuple(_QUESTION_MARKS))
+    return ends_asking or bool(numbers)
+
+
+class _Body:
+    """The parts of an issue as they fill up, line by line."""
+
+    def __init__(self, words: Vocabulary) -> None:
+        self._words = words
+        self.lines: list[Line] = []
+        self.faults: list[Problem] = []
+        self._warnings: list[Problem] = []
+        self._unplaced: list[Unplaced] = []
+        self._story: OpenStory | None = None
+        self._stories: list[Story] = []
+        self._last_story_row = -1
+        self._intro: list[str] = []
+        self._dive_deeper: list[str] = []
+        self._points: list[Point] = []
+        self._points_have_bullets = False
+        self._points_are_over = False
+        self._calls: list[CallToAction] = []
+        self._faq: list[FaqEntry] = []
+        self._keywords: list[str] = []
+        self._references: list[str] = []
+        self._stray_in_references: list[_Row] = []
+
+    def read(self, rows: Sequence[_Row]) -> None:
+        self._last_story_row = max((row.number for row in rows if row.marks is not None), default=-1)
+        for row in rows:
+            if not row.core:
+                self._keep(row, row.lead + row.trail)
+            elif row.heading is not None:
+                self._heading(row, row.heading)
+            elif row.marks is not None:
+                self._begin_story(row, row.marks)
+            else:
+                _PARTS[row.part](self, row)
+        self._close_story()
+
+    def document(self, head: frontmatter.Head, layout: Layout) -> IssueDocument:
+        document = IssueDocument(
+            front_matter=head.values,
+            intro=tuple(self._intro),
+            dive_deeper=tuple(self._dive_deeper),
+            stories=tuple(self._stories),
+            why_it_matters=tuple(self._points),
+            calls_to_action=tuple(self._calls),
+            faq=tuple(self._faq),
+            keywords=tuple(self._keywords),
+            references=tuple(self._references),
+            unplaced=tuple(self._unplaced),
+            warnings=(),
+            layout=layout,
+        )
+        return check.with_warnings(document, self._warnings)
+
+    # -- headings and stories -------------------------------------------------------------------------
+
+    def _heading(self, row: _Row, heading: Heading) -> None:
+        part = heading.part
+        if part is Part.DIVE_DEEPER:
+            slot = Slot(("dive_deeper", len(self._dive_deeper)), heading.name, heading.name)
+            self._dive_deeper.append(heading.name)
+            self._add(row, heading.before, slot, heading.after)
+            return
+        self._close_story()
+        if part is Part.WHY_IT_MATTERS:
+            self._points_are_over = False
+        if heading.rest:  # "Keywords: a; b"
+            printed = (heading.before + heading.name + heading.after, *self._keyword_pieces(heading.rest))
+            self._add(row, *printed, anchor=part.value)
+            return
+        self._add(row, row.core, anchor=part.value)
+
+    def _begin_story(self, row: _Row, marks: Ending) -> None:
+        self._close_story()
+        self._story, pieces = open_story(len(self._stories), row.number, row.core, marks)
+        self._add(row, *pieces)
+
+    def _close_story(self) -> None:
+        if self._story is not None:
+            self._stories.append(self._story.finish())
+            self._warnings += self._story.warnings()
+            self._story = None
+
+    def _in_story(self, row: _Row) -> None:
+        story = self._story
+        if (label := self._words.label(row.core)) is not None:
+            if story is not None and story.takes_label(label.name):
+                story.labels[label.name], pieces = label_pieces(story.position, label)
+                self._add(row, *pieces)
+                return
+            self._end_confused_story(row)
+        elif urls.is_meant_as_url(strip_bullet(row.core)):
+            self._url_line(row)
+        elif split_emoji(row.core)[0]:
+            self._emoji_line(row)
+        else:
+            if story is not None:
+                story.is_interrupted = True
+            self._misplace(row)
+
+    def _url_line(self, row: _Row) -> None:
+        bare = strip_bullet(row.core)
+        tokens = re.split(r"(\s+)", bare)
+        for url in tokens[::2]:
+            if (fault := urls.fault_of(url)) is not None:
+                self._bad_url(row, url, fault)
+                self._keep(row, row.lead + row.core + row.trail)
+                return
+        story = self._story
+        if story is None or not story.takes_url():
+            self._end_confused_story(row)
+            return
+        pieces: list[str | Slot] = [row.core[: len(row.core) - len(bare)]]
+        for index, token in enumerate(tokens):
+            if index % 2:
+                pieces.append(token)
+                continue
+            pieces.append(Slot(("stories", story.position, "urls", len(story.urls)), token, token))
+            story.urls.append(token)
+        self._add(row, *pieces)
+
+    def _end_confused_story(self, row: _Row) -> None:
+        """A line that the open story cannot have: most likely another story's, whose title was not seen."""
+        if self._story is not None:
+            self._close_story()
+            cure = "A title line ends in [n] or [REGION • date], for example: 🧬 Title [1] [US • 21 Jan 2026]"
+            message = "this line belongs to no story; the title line before it was not recognised."
+            self._warnings.append(Problem(message, row.number, "title", cure))
+        self._misplace(row)
+
+    def _emoji_line(self, row: _Row) -> None:
+        """A call to action behind the last story; before it, a title that lacks its `[n]`."""
+        self._close_story()
+        if row.number < self._last_story_row:
+            self._misplace(row)
+            return
+        self._points_are_over = True
+        emoji, space, text = split_emoji(row.core)
+        owner = ("calls_to_action", len(self._calls))
+        self._calls.append(CallToAction(len(self._calls) + 1, emoji, text, row.number))
+        self._add(row, Slot((*owner, "emoji"), emoji, emoji + space), Slot((*owner, "text"), text, text))
+
+    # -- the other parts ------------------------------------------------------------------------------
+
+    def _in_intro(self, row: _Row) -> None:
+        slot = Slot(("intro", len(self._intro)), row.core, row.core)
+        self._intro.append(row.core)
+        self._add(row, slot)
+
+    def _in_contents(self, row: _Row) -> None:
+        self._misplace(row)
+
+    def _in_points(self, row: _Row) -> None:
+        if split_emoji(row.core)[0]:
+            self._emoji_line(row)
+            return
+        bare = strip_bullet(row.core)
+        bulleted = has_bullet(row.core)
+        if not bulleted and (self._points_have_bullets or self._points_are_over):
+            self._misplace(row)
+            return
+        self._points_have_bullets = self._points_have_bullets or bulleted
+        before = row.core[: len(row.core) - len(bare)]
+        core, stop = (bare[:-1], bare[-1]) if bare.endswith("].") else (bare, "")
+        text, numbers, cited = read_citations(core)
+        owner = ("why_it_matters", len(self._points))
+        slots = (Slot((*owner, "text"), text, text), citations_slot(owner, numbers, cited))
+        self._points.append(Point(text, numbers, row.number))
+        self._add(row, before, *slots, stop)
+
+    def _in_faq(self, row: _Row) -> None:
+        if self._begins_question(row.core):
+            self._question(row)
+        elif split_emoji(row.core)[0]:
+            self._emoji_line(row)
+        elif not self._faq:
+            self._misplace(row)
+        else:
+            entry = self._faq[-1]
+            slot = Slot(("faq", len(self._faq) - 1, "answer", len(entry.answer)), row.core, row.core)
+            self._faq[-1] = FaqEntry(
+                entry.number, entry.question, entry.citations, (*entry.answer, row.core), entry.line
+            )
+            self._warn_of_number_in_text(row, "FAQ")
+            self._add(row, slot)
+
+    def _begins_question(self, core: str) -> bool:
+        body, numbers, _ = read_citations(core)
+        body = body.rstrip().rstrip(_CLOSING_QUOTES)
+        if body.endswith(tuple(_QUESTION_MARKS)):
+            return True
+        # Without a question mark `[n]` may also end an answer: a full stop before it, or no answer yet.
+        wants_answer = bool(self._faq) and not self._faq[-1].answer
+        return bool(numbers) and not wants_answer and not body.endswith(tuple(_STOPS))
+
+    def _question(self, row: _Row) -> None:
+        bare = strip_bullet(strip_hashes(row.core))
+        question, numbers, cited = read_citations(bare)
+        owner = ("faq", len(self._faq))
+        self._faq.append(FaqEntry(len(self._faq) + 1, question, numbers, (), row.number))
+        slots = (Slot((*owner, "question"), question, question), citations_slot(owner, numbers, cited))
+        self._add(row, row.core[: len(row.core) - len(bare)], *slots)
+
+    def _warn_of_number_in_text(self, row: _Row, name: str) -> None:
+        if match := _IN_SENTENCE.search(row.core):
+            message = f"{match[0]} inside a text is printed as it is, without renumbering."
+            cure = "Numbers belong at the end of the question."
+            self._warnings.append(Problem(message, row.number, name, cure))
+
+    def _in_keywords(self, row: _Row) -> None:
+        if split_emoji(row.core)[0] and ";" not in row.core:
+            self._emoji_line(row)
+            return
+        bare = strip_bullet(row.core)
+        self._add(row, row.core[: len(row.core) - len(bare)], *self._keyword_pieces(bare))
+
+    def _keyword_pieces(self, text: str) -> list[str | Slot]:
+        pieces: list[str | Slot] = []
+        body, stop = (text[:-1], text[-1]) if text.endswith((".", "。")) else (text, "")
+        for token in re.split(r"(\s*[;；]\s*)", body):
+            if not token.strip() or token.strip() in (";", "；"):
+                pieces.append(token)
+                continue
+            space = token[: len(token) - len(token.lstrip())]
+            keyword = token.strip()
+            pieces += [space, Slot(("keywords", len(self._keywords)), keyword, keyword)]
+            pieces.append(token[len(space) + len(keyword) :])
+            self._keywords.append(keyword)
+        return [piece for piece in (*pieces, stop) if piece != ""]
+
+    def _in_references(self, row: _Row) -> None:
+        number = _REFERENCE_NUMBER.match(row.core)
+        bare = row.core[number.end() :] if number else strip_bullet(row.core)
+        if split_emoji(row.core)[0]:
+            self._emoji_line(row)
+        elif bare != row.core or urls.is_meant_as_url(bare):
+            self._reference(row, bare)
+        else:
+            self._stray_in_references.append(row)
+            self._misplace(row)
+
+    def _reference(self, row: _Row, url: str) -> None:
+        for stray in self._stray_in_references:
+            message = "this line between the references has no URL, so the numbers behind it are in doubt."
+            cure = "Give it its URL, or move it out of the list."
+            self.faults.append(Problem(message, stray.number, "references", cure))
+        self._stray_in_references.clear()
+        if (fault := urls.fault_of(url)) is not None:
+            self._bad_url(row, url, fault)
+        slot = Slot(("references", len(self._references)), url, url)
+        self._references.append(url)
+        self._add(row, row.core[: len(row.core) - len(url)], slot)
+
+    def _in_unknown(self, row: _Row) -> None:
+        if split_emoji(row.core)[0]:
+            self._emoji_line(row)
+        else:
+            self._misplace(row)
+
+    # -- lines ----------------------------------------------------------------------------------------
+
+    def _bad_url(self, row: _Row, url: str, fault: str) -> None:
+        shown = url if len(url) <= 60 else url[:59] + "…"
+        cure = f"Write a whole address, for example https://{'www.example.com/page'}"
+        if url.lower().startswith("www."):
+            cure = f"Write https://{shown}"
+        self.faults.append(Problem(f"'{shown}' {fault}.", row.number, "URL", cure))
+
+    def _misplace(self, row: _Row) -> None:
+        self._unplaced.append(Unplaced(row.number, row.core))
+        self._keep(row, row.lead + row.core + row.trail)
+
+    def _keep(self, row: _Row, text: str) -> None:
+        self.lines.append(Line((text,) if text else (), row.ending))
+
+    def _add(self, row: _Row, *pieces: str | Slot, anchor: str = "") -> None:
+        self.lines.append(line_of(row.lead, pieces, row.trail, row.ending, anchor))
+
+
+_PARTS: dict[Part, Callable[[_Body, _Row], None]] = {
+    Part.INTRO: _Body._in_intro,
+    Part.CONTENTS: _Body._in_contents,
+    Part.STORIES: _Body._in_story,
+    Part.WHY_IT_MATTERS: _Body._in_points,
+    Part.FAQ: _Body._in_faq,
+    Part.KEYWORDS: _Body._in_keywords,
+    Part.REFERENCES: _Body._in_references,
+    Part.UNKNOWN: _Body._in_unknown,
+}

@@ -1,0 +1,84 @@
+"""Where "Dive deeper" and the calls to action lead: the paste has no addresses for them.
+
+A label is the line without its emoji, or one whole sentence of it; letter case, kinds of quotes and
+a closing stop do not count. What has no target is left out of the mail: there is no dead link.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+
+from mailer.config import Settings
+from mailer.issues import urls
+from mailer.issues.document import IssueDocument
+from mailer.issues.headings import fold
+from mailer.issues.layout import lines_of
+from subscribers.errors import Problem
+
+_SENTENCE_END = re.compile(r"(?<=[.!?…])\s+|(?<=[。！？؟])\s*")
+_STOPS = " .!?…。！？؟:"
+
+
+def target_of(label: str, document: IssueDocument, settings: Settings) -> str | None:
+    """The address of a line: front matter `links`, then `[links.targets]`; None when neither has it."""
+    for targets in (document.front_matter.links, settings.links.targets):
+        known = {_key(name): url for name, url in targets.items()}
+        for key in _keys(label):
+            if (url := known.get(key)) is not None and urls.fault_of(url) is None:
+                return url
+    return None
+
+
+def warnings(document: IssueDocument, settings: Settings) -> list[Problem]:
+    """Lines that lead nowhere, and front matter links that no line uses."""
+    cure = "Name its address in the front matter under links:, or in config.toml under [links.targets]."
+    found = []
+    for index, label in enumerate(document.dive_deeper):
+        if target_of(label, document, settings) is None:
+            line = next(iter(lines_of(document.layout, ("dive_deeper", index))), None)
+            found.append(_missing(label, line, cure))
+    for call in document.calls_to_action:
+        if target_of(call.text, document, settings) is None:
+            found.append(_missing(call.text, call.line, cure))
+    return found + _unused(document) + _bad_targets(settings.links.targets)
+
+
+def _missing(label: str, line: int | None, cure: str) -> Problem:
+    return Problem(f"'{label}' has no link target, so it is left out of the mail.", line, "links", cure)
+
+
+def _unused(document: IssueDocument) -> list[Problem]:
+    texts = [*document.dive_deeper, *(call.text for call in document.calls_to_action)]
+    used = {key for text in texts for key in _keys(text)}
+    lines = document.front_matter.lines
+    return [
+        Problem(
+            f"no line of the issue is called '{label}', so its link is used nowhere.",
+            lines.get(f"links.{label}"),
+            f"links.{label}",
+            "A label is a whole line without its emoji, or one whole sentence of it.",
+        )
+        for label in document.front_matter.links
+        if _key(label) not in used
+    ]
+
+
+def _bad_targets(targets: Mapping[str, str]) -> list[Problem]:
+    return [
+        Problem(
+            f"the address of '{label}' in config.toml {fault}.", None, "links.targets", "Correct it there."
+        )
+        for label, url in targets.items()
+        if (fault := urls.fault_of(url)) is not None
+    ]
+
+
+def _keys(label: str) -> Iterable[str]:
+    """The whole line first, then its sentences in their order."""
+    yield _key(label)
+    sentences = _SENTENCE_END.split(label)
+    if len(sentences) > 1:
+        yield from (_key(sentence) for sentence in sentences if _key(sentence))
+
+
+def _key(label: str) -> str:
+    return fold(label).strip(_STOPS)
