@@ -1,0 +1,48 @@
+"""Text is text: values stay out of MJML and the inliner, and come back escaped at the very end.
+
+MJML debug-escapes what is not ASCII in attributes and mj-title, lxml rewrites addresses, and either
+would read markup in a title. So a template's values pass through both as plain words, `xhold00012x`.
+"""
+
+import re
+from typing import Any
+
+from jinja2 import pass_context
+from jinja2.runtime import Context
+from markupsafe import Markup
+
+# Words, colours, sizes and class names are safe everywhere, and MJML reckons with some of them.
+_PLAIN = re.compile(r"[A-Za-z0-9 #.%_-]*")
+_MARK = "xhold"
+_MARKS = re.compile(r"xhold([0-9]{5,})x")
+_ESCAPES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;"})
+
+
+class Held:
+    """The values of one rendering, in the order in which the template printed them."""
+
+    def __init__(self) -> None:
+        self._values: list[str] = []
+
+    def hold(self, value: str) -> str:
+        """A plain word that stands for the value until `fill`."""
+        if _PLAIN.fullmatch(value) and _MARK not in value:
+            return value
+        self._values.append(value)
+        return f"{_MARK}{len(self._values) - 1:05d}x"
+
+    def fill(self, markup: str) -> str:
+        """The markup with every value back in its place, escaped for text and quoted attributes."""
+        return _MARKS.sub(self._value, markup)
+
+    def _value(self, mark: re.Match[str]) -> str:
+        return self._values[int(mark[1])].translate(_ESCAPES)
+
+
+@pass_context
+def hold_values(context: Context, value: Any) -> Any:
+    """Jinja's `finalize` of mails: hold every string that is not markup of the template itself."""
+    if isinstance(value, str) and not isinstance(value, Markup):
+        # A held word is plain ASCII: the value itself is escaped when it comes back.
+        return Markup(context["held"].hold(value))  # noqa: S704
+    return value
