@@ -175,6 +175,8 @@ class SandboxTable(Table):
     custom_args_limit: Literal["message", "request"] = "message"
     # Where its signed events go; empty: `[web] base_url` + /webhooks/sendgrid.
     webhook_url: str = ""
+    # Whether readers act on their own: letters arrive, some people open, click, bounce and leave.
+    play: bool = True
 
 
 class _TomlFiles(PydanticBaseSettingsSource):

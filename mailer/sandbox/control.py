@@ -116,7 +116,7 @@ async def _get_calls(request: Request) -> Response:
 
 
 async def _get_public_key(request: Request) -> Response:
-    return json_answer({"public_key": state_of(request).public_key})
+    return json_answer({"public_key": state_of(request).signer.public_key})
 
 
 async def _get_behaviour(request: Request) -> Response:

@@ -12,7 +12,7 @@ from email.headerregistry import Address, HeaderRegistry, UnstructuredHeader
 from email.message import EmailMessage
 from email.policy import SMTP, EmailPolicy
 from email.utils import format_datetime
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import orjson
 
@@ -166,8 +166,8 @@ def _policy(headers: Mapping[str, str]) -> EmailPolicy:
     registry = HeaderRegistry()
     for name in headers:
         if not _is_ours(name):
-            registry.map_to_type(name, UnstructuredHeader)
-    return SMTP.clone(header_factory=registry)
+            registry.map_to_type(name, cast(Any, UnstructuredHeader))
+    return cast("EmailPolicy", SMTP.clone(header_factory=registry))
 
 
 def _is_ours(name: str) -> bool:

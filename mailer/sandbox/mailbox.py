@@ -41,8 +41,9 @@ CREATE INDEX letter_request ON letter (request_id);          -- filters by messa
 CREATE INDEX letter_unplayed ON letter (id) WHERE played_at IS NULL;  -- readers look for new letters
 CREATE TABLE event (
   id INTEGER PRIMARY KEY, letter_id INTEGER NOT NULL, kind TEXT NOT NULL, at REAL NOT NULL,
-  payload TEXT NOT NULL);
+  payload TEXT NOT NULL, posted_at REAL);
 CREATE INDEX event_letter ON event (letter_id);              -- the timeline of one letter
+CREATE INDEX event_waiting ON event (id) WHERE posted_at IS NULL;  -- what a webhook has not taken yet
 CREATE TABLE call (
   id INTEGER PRIMARY KEY, at REAL NOT NULL, path TEXT NOT NULL, status INTEGER, misbehaviour TEXT,
   personalizations INTEGER, message_id TEXT);

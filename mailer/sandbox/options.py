@@ -75,10 +75,16 @@ class SandboxOptions(BaseModel):
     webhook_url: str = ""
     play: Literal["off", "on"] = "off"
     rates: Rates = Rates()
+    # Readers act within this time; a person asks for a second link only when there is room for a pause.
+    spread_seconds: float = Field(default=0.0, ge=0)
+    # How events arrive: in batches, some twice, out of order.
+    batch_size: int = Field(default=100, ge=1, le=5000)
+    duplicates: Share = Field(default=0.1, ge=0, le=1)
+    shuffled: bool = True
 
 
 def options_of(settings: Settings) -> SandboxOptions:
-    """The options that `[sandbox]` and `[web] base_url` of a site stand for."""
+    """The options that `[sandbox]` and `[web] base_url` of a site stand for; readers wait to be played."""
     table = settings.sandbox
     return SandboxOptions(
         custom_args_limit=table.custom_args_limit,

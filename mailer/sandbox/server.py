@@ -15,11 +15,12 @@ from types import TracebackType
 
 import uvicorn
 
+from mailer.config import Settings
 from mailer.sandbox.app import create_app
 from mailer.sandbox.faults import FaultQueue
 from mailer.sandbox.mailbox import Mailbox
-from mailer.sandbox.options import SandboxOptions
-from mailer.sandbox.signing import Signer
+from mailer.sandbox.options import SandboxOptions, options_of
+from mailer.sandbox.player import Player
 from mailer.sandbox.state import SandboxState
 from mailer.sandbox.wire import CuttableProtocol, reset
 from subscribers.errors import NewsletterError
@@ -49,14 +50,14 @@ class SandboxServer:
         self.host = host
         self.port = port
         self.mailbox = Mailbox(database_path)
-        self.signer = Signer(self.mailbox)
-        self.state = SandboxState(self.mailbox, options or SandboxOptions(), self.signer.public_key)
+        self.state = SandboxState(self.mailbox, options or SandboxOptions())
         self.state.refuse_connections = self.refuse
         self._thread: threading.Thread | None = None
         self._ready = threading.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._server: uvicorn.Server | None = None
         self._outage: asyncio.Task[None] | None = None
+        self._player = Player(self)
 
     @property
     def url(self) -> str:
@@ -66,7 +67,7 @@ class SandboxServer:
     @property
     def public_key(self) -> str:
         """What `[sendgrid] webhook_public_key` must be for its events to be believed."""
-        return self.signer.public_key
+        return self.state.signer.public_key
 
     @property
     def faults(self) -> FaultQueue:
@@ -80,6 +81,7 @@ class SandboxServer:
         self._thread.start()
         if not self._ready.wait(START_SECONDS):
             raise NewsletterError("the sandbox did not start.")
+        self._player.start()
         return self
 
     def _run(self, listener: socket.socket) -> None:
@@ -136,6 +138,7 @@ class SandboxServer:
 
     def stop(self) -> None:
         """End every connection and wait for the thread; a second call does nothing."""
+        self._player.stop()
         if self._thread is not None and self._loop is not None:
             with contextlib.suppress(RuntimeError):  # the loop may be closed already
                 self._loop.call_soon_threadsafe(self._end)
@@ -163,6 +166,14 @@ class SandboxServer:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.stop()
+
+
+def serve(settings: Settings) -> None:
+    """The sandbox of a site, until Ctrl-C (`mailer sandbox`)."""
+    table = settings.sandbox
+    options = options_of(settings).model_copy(update={"play": "on" if table.play else "off"})
+    path = settings.path(table.database)
+    SandboxServer(options, table.host, table.port, database_path=path).serve_forever()
 
 
 class _AnnouncingServer(uvicorn.Server):

@@ -6,6 +6,7 @@ features"). The private key is made once and stays in the sandbox's file: it pro
 """
 
 import base64
+from pathlib import Path
 
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -46,6 +47,15 @@ class Signer:
             SIGNATURE_HEADER: base64.b64encode(signature).decode(),
             TIMESTAMP_HEADER: str(timestamp),
         }
+
+
+def public_key_at(database_path: Path) -> str:
+    """The public key of the sandbox that keeps its mail in this file; made when there is none yet."""
+    mailbox = Mailbox(database_path)
+    try:
+        return Signer(mailbox).public_key
+    finally:
+        mailbox.close()
 
 
 def _new_key() -> str:

@@ -11,14 +11,16 @@ from mailer.sandbox.faults import FaultQueue
 from mailer.sandbox.letters import Order
 from mailer.sandbox.mailbox import Mailbox
 from mailer.sandbox.options import SandboxOptions
+from mailer.sandbox.signing import Signer
 
 
 class SandboxState:
     """Shared by all doors; `options` is replaced as a whole, never changed."""
 
-    def __init__(self, mailbox: Mailbox, options: SandboxOptions, public_key: str) -> None:
+    def __init__(self, mailbox: Mailbox, options: SandboxOptions) -> None:
         self.mailbox = mailbox
-        self.public_key = public_key
+        self.signer = Signer(mailbox)
+        self.playing = threading.Lock()  # readers act, and events leave, one round at a time
         self.faults = FaultQueue()
         self.held: set[asyncio.Transport] = set()  # connections kept silent on purpose
         self.refuse_connections: Callable[[float], None] = _nothing_to_refuse
