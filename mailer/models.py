@@ -20,6 +20,7 @@ from sqlalchemy import (
     String,
     Text,
     UniqueConstraint,
+    false,
     text,
 )
 from sqlmodel import Field, SQLModel
@@ -139,6 +140,8 @@ class Campaign(SQLModel, table=True):
     pause_reason: str | None = None
     # The first call goes alone; the others start after its answer proved the request good.
     proven: bool = Field(default=False)
+    # A limit of rate or a missing network holds back all of its chunks, not the one that met it.
+    not_before: datetime | None = Field(default=None, sa_column=Column(UTCTime))
     created_at: datetime = Field(sa_column=Column(UTCTime, nullable=False))
     frozen_at: datetime | None = Field(default=None, sa_column=Column(UTCTime))
     started_at: datetime | None = Field(default=None, sa_column=Column(UTCTime))
@@ -223,14 +226,19 @@ class Chunk(SQLModel, table=True):
         sa_column=Column(Integer, ForeignKey("edition.id", ondelete="CASCADE"), nullable=False)
     )
     state: str = Field(default=ChunkState.WAITING)
+    # How many deliveries it has, and how many of them are out already: the rest share its state, so
+    # that the equation is a sum over chunks.
     recipients: int
-    not_before: datetime | None = Field(default=None, sa_column=Column(UTCTime))
+    rejected: int = Field(default=0)
+    withheld: int = Field(default=0)
     owner: str | None = None
     lease_until: datetime | None = Field(default=None, sa_column=Column(UTCTime))
     failures: int = Field(default=0)  # proofs of not sent in a row: the back-off
-    rejects: int = Field(default=0)  # readers taken out by 400 answers, this chunk and its parents
-    probes: int = Field(default=0)  # requests spent on looking for a bad one by halves
+    # The chunk that this one was once a part of (the first, however often it was halved); it counts for
+    # all of them: readers named or found bad by 400 answers, and refused requests spent on finding them.
     parent_id: int | None = Field(default=None, sa_column=Column(BigId))
+    rejects: int = Field(default=0)
+    probes: int = Field(default=0)
 
 
 class Attempt(SQLModel, table=True):
@@ -278,6 +286,8 @@ class Delivery(SQLModel, table=True):
     edition_id: int
     chunk_id: int = Field(sa_column=Column(BigId, nullable=False))
     email: str  # blanked by erasure
+    # The reader agreed to be measured when the letter was made: the base of every rate. Set by the freeze.
+    measured: bool = Field(default=False, sa_column=Column(Boolean, nullable=False, server_default=false()))
     handover: str = Field(
         default=Handover.WAITING, sa_column=Column(String, nullable=False, server_default="waiting")
     )
@@ -330,6 +340,18 @@ class Event(SQLModel, table=True):
     settled: bool = Field(default=True, sa_column=Column(Boolean, nullable=False))
     # Allow-list: type, status, classification, masked reason, agent family, attempt (design, decision 7)
     detail: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))
+
+
+class CampaignCount(SQLModel, table=True):
+    """The numbers of a campaign as they were last counted: a page reads one row, never a million."""
+
+    __tablename__ = "campaign_count"
+    campaign_id: int = Field(
+        sa_column=Column(Integer, ForeignKey("campaign.id", ondelete="CASCADE"), primary_key=True)
+    )
+    counted_at: datetime = Field(sa_column=Column(UTCTime, nullable=False))
+    seconds: float  # how long the counting took: what is dear to count is counted more rarely
+    numbers: dict[str, Any] = Field(sa_column=Column(JSON, nullable=False))
 
 
 class TestLetter(SQLModel, table=True):

@@ -135,6 +135,7 @@ class Subscriber(SQLModel, table=True):
     unsubscribed_at: datetime | None = Field(default=None, sa_column=Column(UTCTime))
     # The day, not the hour, of the last human open or click (consent given): list hygiene only.
     last_engaged_on: date | None = None
+    last_clicked_on: date | None = None  # the same of clicks alone
 
 
 class TopicChoice(SQLModel, table=True):

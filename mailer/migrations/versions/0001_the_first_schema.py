@@ -99,6 +99,7 @@ def upgrade() -> None:
         sa.Column("confirmed_at", subscribers.models.UTCTime(timezone=True), nullable=True),
         sa.Column("unsubscribed_at", subscribers.models.UTCTime(timezone=True), nullable=True),
         sa.Column("last_engaged_on", sa.Date(), nullable=True),
+        sa.Column("last_clicked_on", sa.Date(), nullable=True),
         sa.CheckConstraint(
             "status IN ('pending', 'active', 'unsubscribed')", name=op.f("ck_subscriber_status")
         ),
@@ -165,6 +166,7 @@ def upgrade() -> None:
         sa.Column("edition_id", sa.Integer(), nullable=False),
         sa.Column("chunk_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("email", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
+        sa.Column("measured", sa.Boolean(), server_default=sa.text("0"), nullable=False),
         sa.Column("handover", sa.String(), server_default="waiting", nullable=False),
         sa.Column("reason", sqlmodel.sql.sqltypes.AutoString(), nullable=True),
         sa.Column("fate", sa.String(), server_default="none", nullable=False),
@@ -260,6 +262,7 @@ def upgrade() -> None:
         sa.Column("status", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
         sa.Column("pause_reason", sqlmodel.sql.sqltypes.AutoString(), nullable=True),
         sa.Column("proven", sa.Boolean(), nullable=False),
+        sa.Column("not_before", subscribers.models.UTCTime(timezone=True), nullable=True),
         sa.Column("created_at", subscribers.models.UTCTime(timezone=True), nullable=False),
         sa.Column("frozen_at", subscribers.models.UTCTime(timezone=True), nullable=True),
         sa.Column("started_at", subscribers.models.UTCTime(timezone=True), nullable=True),
@@ -297,6 +300,17 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["issue_id"], ["issue.id"], name=op.f("fk_test_letter_issue_id")),
         sa.ForeignKeyConstraint(["revision_id"], ["revision.id"], name=op.f("fk_test_letter_revision_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_test_letter")),
+    )
+    op.create_table(
+        "campaign_count",
+        sa.Column("campaign_id", sa.Integer(), nullable=False),
+        sa.Column("counted_at", subscribers.models.UTCTime(timezone=True), nullable=False),
+        sa.Column("seconds", sa.Float(), nullable=False),
+        sa.Column("numbers", sa.JSON(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["campaign_id"], ["campaign.id"], name=op.f("fk_campaign_count_campaign_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("campaign_id", name=op.f("pk_campaign_count")),
     )
     op.create_table(
         "campaign_story",
@@ -369,13 +383,14 @@ def upgrade() -> None:
         sa.Column("edition_id", sa.Integer(), nullable=False),
         sa.Column("state", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
         sa.Column("recipients", sa.Integer(), nullable=False),
-        sa.Column("not_before", subscribers.models.UTCTime(timezone=True), nullable=True),
+        sa.Column("rejected", sa.Integer(), nullable=False),
+        sa.Column("withheld", sa.Integer(), nullable=False),
         sa.Column("owner", sqlmodel.sql.sqltypes.AutoString(), nullable=True),
         sa.Column("lease_until", subscribers.models.UTCTime(timezone=True), nullable=True),
         sa.Column("failures", sa.Integer(), nullable=False),
+        sa.Column("parent_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
         sa.Column("rejects", sa.Integer(), nullable=False),
         sa.Column("probes", sa.Integer(), nullable=False),
-        sa.Column("parent_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
         sa.CheckConstraint(
             "state IN ('waiting', 'claimed', 'submitting', 'accepted', 'uncertain', 'split', 'rejected', 'withheld')",
             name=op.f("ck_chunk_state"),
@@ -441,6 +456,7 @@ def downgrade() -> None:
     op.drop_table("link")
     op.drop_table("edition")
     op.drop_table("campaign_story")
+    op.drop_table("campaign_count")
     op.drop_table("test_letter")
     with op.batch_alter_table("campaign", schema=None) as batch_op:
         batch_op.drop_index(

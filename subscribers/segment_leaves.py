@@ -1,0 +1,286 @@
+"""The conditions of a rule that read the people's own tables.
+
+Made for one connection and one moment: names of topics and lists are checked against what exists.
+Every condition here is true or false of everybody; what is known of some readers only (who opened,
+who clicked) is the mailer's and lives upstairs.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+from zoneinfo import available_timezones
+
+from sqlalchemy import ColumnElement, Connection, and_, func, or_, select
+
+from subscribers.models import SubscriberStatus
+from subscribers.segment_rules import (
+    Leaf,
+    LeafRegistry,
+    Moment,
+    Phrase,
+    Refused,
+    declared_value,
+    json_kind,
+    keyed_value,
+    nearest,
+    number_value,
+    text_value,
+    true_or_false,
+)
+from subscribers.tables import list_member, mailing_list, subscriber, topic
+
+# A hundred years: beyond it a date calculation would leave the calendar.
+MAX_DAYS = 36_525
+MAX_CHOICES = 500  # values of one list argument
+
+
+def own_leaves(connection: Connection, topics: Mapping[str, str]) -> LeafRegistry:
+    """The conditions on people; `topics` maps declared slugs to their names."""
+    bits = {row.slug: row.bit for row in connection.execute(select(topic))}
+    lists = {row.slug: (row.id, row.name) for row in connection.execute(select(mailing_list))}
+    return registry(
+        [
+            _topic(topics, bits),
+            _all_topics(),
+            _list(lists),
+            _attribute(),
+            _status(),
+            _zone(),
+            _joined_since(),
+            _joined_within_days(),
+        ]
+    )
+
+
+def registry(leaves: Iterable[Leaf]) -> LeafRegistry:
+    """Leaves by name; two of one name are a mistake of ours."""
+    named: dict[str, Leaf] = {}
+    for leaf in leaves:
+        assert leaf.name not in named, leaf.name
+        named[leaf.name] = leaf
+    return named
+
+
+def days_value(value: Any, what: str, at: str = "") -> int:
+    return number_value(value, what, low=1, high=MAX_DAYS, at=at)
+
+
+def first_day(days: int, now: datetime) -> date:
+    """The first day of the last `days` days, UTC; today is the last of them."""
+    return now.astimezone(UTC).date() - timedelta(days=days)
+
+
+def _topic(topics: Mapping[str, str], bits: Mapping[str, int]) -> Leaf:
+    def condition(slug: str, _moment: Moment) -> ColumnElement[bool]:
+        everything: ColumnElement[bool] = subscriber.c.all_topics.is_(True)
+        if slug not in bits:  # declared, and nobody has chosen it yet
+            return everything
+        return or_(everything, subscriber.c.topic_mask.op("&")(1 << bits[slug]) != 0)
+
+    return Leaf(
+        name="topic",
+        example="car-t",
+        meaning="gets this topic: chose it, or gets all topics",
+        read=lambda value: declared_value(value, topics, "a topic", "a declared topic"),
+        condition=condition,
+        words=lambda slug: Phrase(f"get the topic {topics[slug]}", f"do not get the topic {topics[slug]}"),
+    )
+
+
+def _all_topics() -> Leaf:
+    return Leaf(
+        name="all_topics",
+        example=True,
+        meaning="gets everything (`true`), or chose some topics (`false`)",
+        read=lambda value: true_or_false(value, "'all_topics'"),
+        condition=lambda wanted, _moment: subscriber.c.all_topics.is_(wanted),
+        words=lambda wanted: _either(wanted, Phrase("get all topics", "chose some topics only")),
+    )
+
+
+def _list(lists: Mapping[str, tuple[int, str]]) -> Leaf:
+    names = {slug: name for slug, (_, name) in lists.items()}
+
+    def condition(slug: str, _moment: Moment) -> ColumnElement[bool]:
+        on_it = select(list_member.c.subscriber_id).where(list_member.c.list_id == lists[slug][0])
+        return subscriber.c.id.in_(on_it)
+
+    return Leaf(
+        name="list",
+        example="internal",
+        meaning="is on this list",
+        read=lambda value: declared_value(value, names, "a list", "a list"),
+        condition=condition,
+        words=lambda slug: Phrase(f"are on the list “{names[slug]}”", f"are not on the list “{names[slug]}”"),
+    )
+
+
+def _attribute() -> Leaf:
+    tests = ("is", "is_one_of", "contains", "is_set")
+
+    def read(value: Any) -> tuple[str, str, Any]:
+        keyed = keyed_value(value, "'attribute'", required=("name",), optional=tests)
+        name = text_value(keyed["name"], "the name of an attribute", ".name")
+        if '"' in name or "\\" in name:
+            raise Refused("the name of an attribute in a rule has no quote and no backslash.", at=".name")
+        given = [test for test in tests if test in keyed]
+        if len(given) != 1:
+            raise Refused(f"'attribute' needs one of {', '.join(tests)}.")
+        test = given[0]
+        return name, test, _attribute_value(test, keyed[test])
+
+    def condition(argument: tuple[str, str, Any], _moment: Moment) -> ColumnElement[bool]:
+        name, test, wanted = argument
+        found: ColumnElement[Any] = subscriber.c.attributes[name].as_string()
+        if test == "is_set":
+            return found.is_not(None) if wanted else found.is_(None)
+        # A reader without the attribute has another value, not an unknown one: `not` picks them.
+        if test == "contains":
+            return func.coalesce(found.contains(wanted, autoescape=True), False)
+        values = [wanted] if test == "is" else wanted
+        return and_(found.is_not(None), found.in_(values))
+
+    def words(argument: tuple[str, str, Any]) -> Phrase:
+        name, test, wanted = argument
+        if test == "is_set":
+            return _either(wanted, Phrase(f"have a value for “{name}”", f"have no value for “{name}”"))
+        verb = "contains" if test == "contains" else "is"
+        said = _or([wanted] if isinstance(wanted, str) else wanted)
+        opposite = "does not contain" if test == "contains" else "is not"
+        return Phrase(
+            f"have a “{name}” that {verb} {said}", f"have no “{name}” or one that {opposite} {said}"
+        )
+
+    return Leaf(
+        name="attribute",
+        example={"name": "country", "is": "FR"},
+        meaning="has this value in a column of the imported file; letter case counts",
+        read=read,
+        condition=condition,
+        words=words,
+    )
+
+
+def _attribute_value(test: str, value: Any) -> Any:
+    if test == "is_set":
+        return true_or_false(value, "'is_set'", ".is_set")
+    if test == "is_one_of":
+        return _texts(value, "'is_one_of'", ".is_one_of")
+    return text_value(value, f"'{test}'", f".{test}")
+
+
+def _status() -> Leaf:
+    known = {status.value: status.value for status in SubscriberStatus}
+    return Leaf(
+        name="status",
+        example="pending",
+        meaning="is pending, active or unsubscribed; a rule that names a status looks at everybody, "
+        "any other at those who may be mailed",
+        read=lambda value: declared_value(value, known, "a status", "a status"),
+        condition=lambda status, _moment: subscriber.c.status == status,
+        words=lambda status: Phrase(f"are {status}", f"are not {status}"),
+    )
+
+
+def _zone() -> Leaf:
+    zones = available_timezones()
+    areas = {zone.split("/")[0] for zone in zones if "/" in zone}
+
+    def read(value: Any) -> tuple[str, ...]:
+        names = _texts(value, "'zone'", "") if isinstance(value, list) else [text_value(value, "'zone'")]
+        for name in names:
+            if name not in zones and name not in areas:
+                raise Refused(
+                    f"'{name}' is no time zone and no area of zones.",
+                    nearest(name, sorted(zones | areas)) if _close(name, zones) else None,
+                )
+        return tuple(names)
+
+    def condition(names: tuple[str, ...], _moment: Moment) -> ColumnElement[bool]:
+        wanted = [zone for zone in sorted(zones) if zone in names or zone.split("/")[0] in names]
+        return func.coalesce(subscriber.c.timezone.in_(wanted), False)
+
+    def words(names: tuple[str, ...]) -> Phrase:
+        said = _or(names, quoted=False)
+        return Phrase(f"live in the time zone {said}", f"do not live in the time zone {said}")
+
+    return Leaf(
+        name="zone",
+        example="Europe/Paris",
+        meaning="has this time zone; also a whole area (`Europe`) or a list of them",
+        read=read,
+        condition=condition,
+        words=words,
+    )
+
+
+def _joined_since() -> Leaf:
+    def read(value: Any) -> date:
+        text = text_value(value, "a date")
+        try:
+            return date.fromisoformat(text) if len(text) == len("2026-01-31") else _no_date(text)
+        except ValueError:
+            return _no_date(text)
+
+    def condition(day: date, _moment: Moment) -> ColumnElement[bool]:
+        return _joined(datetime(day.year, day.month, day.day, tzinfo=UTC))
+
+    return Leaf(
+        name="joined_since",
+        example="2026-01-01",
+        meaning="joined on this day (UTC) or later",
+        read=read,
+        condition=condition,
+        words=lambda day: Phrase(f"joined on {day} or later", f"joined before {day}"),
+    )
+
+
+def _joined_within_days() -> Leaf:
+    def condition(days: int, moment: Moment) -> ColumnElement[bool]:
+        return _joined(moment.now - timedelta(days=days))
+
+    return Leaf(
+        name="joined_within_days",
+        example=30,
+        meaning="joined within this many days",
+        read=lambda value: days_value(value, "'joined_within_days'"),
+        condition=condition,
+        words=lambda days: Phrase(f"joined within {_days(days)}", f"joined more than {_days(days)} ago"),
+    )
+
+
+def _joined(since: datetime) -> ColumnElement[bool]:
+    later: ColumnElement[bool] = subscriber.c.created_at >= since
+    return later
+
+
+def _no_date(text: str) -> date:
+    raise Refused(f"'{text}' is no date like 2026-01-31.")
+
+
+def _texts(value: Any, what: str, at: str) -> list[str]:
+    if not isinstance(value, list) or not value:
+        raise Refused(
+            f"{what} is a list of texts, not {'an empty one' if value == [] else json_kind(value)}.", at=at
+        )
+    if len(value) > MAX_CHOICES:
+        raise Refused(f"{what} has more than {MAX_CHOICES} values.", at=at)
+    return [text_value(item, f"each of {what}", f"{at}[{index}]") for index, item in enumerate(value)]
+
+
+def _close(name: str, zones: Iterable[str]) -> bool:
+    """Whether a guess is worth making; the list of all zones helps nobody."""
+    return nearest(name, sorted(zones)).startswith("Did")
+
+
+def _either(wanted: bool, phrase: Phrase) -> Phrase:
+    return phrase if wanted else Phrase(phrase.no, phrase.yes)
+
+
+def _or(values: Sequence[str], *, quoted: bool = True) -> str:
+    shown = [f"“{value}”" if quoted else value for value in values]
+    return shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} or {shown[-1]}"
+
+
+def _days(days: int) -> str:
+    return "a day" if days == 1 else f"{days} days"

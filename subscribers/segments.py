@@ -1,0 +1,172 @@
+"""Segments: saved rules that pick subscribers, counted, said in words and turned into one SELECT.
+
+A rule looks at those who may be mailed: active and not suppressed. Only one that names a status looks
+at everybody. Which conditions exist is handed in as a registry; no rule is ever run as text.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Select, Table, and_, func, insert, select, true, update
+
+from subscribers import lists, segment_rules
+from subscribers.errors import NewsletterError, NotFound
+from subscribers.models import Segment, SubscriberStatus
+from subscribers.segment_rules import LeafRegistry, Moment, Rule, nearest
+from subscribers.tables import subscriber, suppression
+
+_segments: Table = Segment.__table__  # type: ignore[attr-defined]
+
+
+@dataclass(frozen=True, slots=True)
+class SavedSegment:
+    slug: str
+    name: str
+    rule: Mapping[str, Any]
+    created_at: datetime
+
+
+def parse_rule(source: Any, leaves: LeafRegistry, *, file: str | None = None) -> Rule:
+    """The checked tree of a rule: JSON text or bytes, or the value read from it.
+
+    Raises NewsletterError of all faults, each beginning with its path: "all[1].topic: …".
+    """
+    value = segment_rules.read_json(source, file=file) if isinstance(source, str | bytes) else source
+    return segment_rules.read_rule(value, leaves, file=file)
+
+
+def in_words(rule: Rule) -> str:
+    """The rule as an English sentence."""
+    return segment_rules.words(rule)
+
+
+def select_ids(
+    rule: Any, leaves: LeafRegistry, now: datetime, *, excluding: bool = False
+) -> Select[tuple[int]]:
+    """The ids of the readers a rule picks, one column `id`; the rule checked already, or as it is stored.
+
+    `excluding` says that they will be left out of something: then a reader whom nobody can measure
+    is never among them for that reason.
+    """
+    checked = _checked(rule, leaves)
+    chosen = segment_rules.condition(checked, Moment(now, excluding))
+    return select(subscriber.c.id).where(_base(checked), chosen)
+
+
+def count(
+    connection: Connection, rule: Any, leaves: LeafRegistry, now: datetime, *, excluding: bool = False
+) -> int:
+    """How many readers a rule picks."""
+    checked = _checked(rule, leaves)
+    return _count(connection, checked, segment_rules.condition(checked, Moment(now, excluding)))
+
+
+def undecided(connection: Connection, rule: Any, leaves: LeafRegistry, now: datetime) -> int:
+    """How many readers the rule neither picks nor passes over, since nobody may measure them."""
+    checked = _checked(rule, leaves)
+    return _count(connection, checked, segment_rules.condition(checked, Moment(now)).is_(None))
+
+
+def save(
+    connection: Connection,
+    name: str,
+    source: Any,
+    leaves: LeafRegistry,
+    *,
+    now: datetime,
+    file: str | None = None,
+) -> SavedSegment:
+    """Keep a rule under a name. The same again changes nothing; another rule under it replaces the old."""
+    value = segment_rules.read_json(source, file=file) if isinstance(source, str | bytes) else source
+    segment_rules.read_rule(value, leaves, file=file)
+    slug = slug_of(name)
+    row = connection.execute(select(_segments).where(_segments.c.slug == slug)).one_or_none()
+    if row is None:
+        connection.execute(insert(_segments).values(slug=slug, name=name.strip(), rule=value, created_at=now))
+    elif row.rule != value:
+        connection.execute(update(_segments).where(_segments.c.slug == slug).values(rule=value))
+    return find(connection, slug)
+
+
+def find(connection: Connection, slug: str) -> SavedSegment:
+    """A saved segment by slug or name. Raises NotFound with the nearest one."""
+    wanted = slug_of(slug)
+    row = connection.execute(select(_segments).where(_segments.c.slug == wanted)).one_or_none()
+    if row is None:
+        known = [saved.slug for saved in list_all(connection)]
+        cure = nearest(wanted, known) if known else "Make one with 'mailer segments add NAME --rule FILE'."
+        raise NotFound(f"there is no segment '{slug}'.", cure=cure)
+    return SavedSegment(row.slug, row.name, row.rule, row.created_at)
+
+
+def load(connection: Connection, slug: str, leaves: LeafRegistry) -> Rule:
+    """The rule of a saved segment, checked again: a topic or list may have gone since."""
+    saved = find(connection, slug)
+    return parse_rule(saved.rule, leaves, file=f"segment '{saved.slug}'")
+
+
+def list_all(connection: Connection) -> list[SavedSegment]:
+    """All saved segments by name."""
+    rows = connection.execute(select(_segments).order_by(_segments.c.name))
+    return [SavedSegment(row.slug, row.name, row.rule, row.created_at) for row in rows]
+
+
+def remove(connection: Connection, slug: str) -> None:
+    """Forget a segment; the readers stay."""
+    saved = find(connection, slug)
+    connection.execute(_segments.delete().where(_segments.c.slug == saved.slug))
+
+
+def rename_topic(connection: Connection, old: str, new: str) -> list[str]:
+    """Let every rule that names a topic name it by its new slug; the segments changed."""
+    changed = []
+    for saved in list_all(connection):
+        renamed = _renamed(saved.rule, old, new)
+        if renamed != saved.rule:
+            connection.execute(update(_segments).where(_segments.c.slug == saved.slug).values(rule=renamed))
+            changed.append(saved.slug)
+    return changed
+
+
+def slug_of(name: str) -> str:
+    """`Engaged readers` -> `engaged-readers`, by the rule of lists' names."""
+    try:
+        return lists.slug_of(name)
+    except NewsletterError:
+        raise NewsletterError(
+            f"'{name}' is no name for a segment.", field="name", cure="For example: engaged-readers."
+        ) from None
+
+
+def _checked(rule: Any, leaves: LeafRegistry) -> Rule:
+    return rule if isinstance(rule, Rule) else parse_rule(rule, leaves)
+
+
+def _base(rule: Rule) -> ColumnElement[bool]:
+    """Who is looked at: those who may be mailed, unless the rule itself speaks of a status."""
+    if "status" in segment_rules.leaf_names(rule):
+        return true()
+    return and_(subscriber.c.status == SubscriberStatus.ACTIVE, subscriber.c.id.not_in(_suppressed_ids()))
+
+
+def _suppressed_ids() -> Select[tuple[int]]:
+    # From the few suppressed to their readers, not from each reader to the suppressions.
+    return select(subscriber.c.id).join(suppression, suppression.c.key_hash == subscriber.c.key_hash)
+
+
+def _count(connection: Connection, rule: Rule, chosen: ColumnElement[bool]) -> int:
+    query = select(func.count()).select_from(subscriber).where(_base(rule), chosen)
+    return int(connection.execute(query).scalar_one())
+
+
+def _renamed(rule: Any, old: str, new: str) -> Any:
+    if isinstance(rule, list):
+        return [_renamed(part, old, new) for part in rule]
+    if isinstance(rule, dict):
+        return {
+            key: (new if key == "topic" and value == old else _renamed(value, old, new))
+            for key, value in rule.items()
+        }
+    return rule
