@@ -54,7 +54,7 @@ def compose(issue: Issue, selection: Selection, settings: Settings) -> EditionCo
     numbers = _numbers(kept, selection, settings)
     intro = _texts(kept.intro, numbers.shared, kept.sources)
     stories = tuple(_story(story, issue, numbers, kept.sources, settings) for story in kept.stories)
-    points = tuple(_point(point, numbers, kept.sources) for point in kept.points)
+    points = tuple(shown for point in kept.points if (shown := _point(point, numbers, kept.sources)).text)
     faq = tuple(_faq(entry, numbers, kept.sources) for entry in kept.faq)
     dive_deeper, calls_to_action = _linked_lines(document, settings)
     subject = subject_of(issue, selection, settings)
