@@ -45,7 +45,7 @@ def test_a_line_that_shares_too_little_is_for_everyone() -> None:
 def test_a_word_of_three_among_many_stories_is_below_the_least_weight() -> None:
     stories = [story(number, "Trial" if number <= 3 else "Other") for number in range(1, 9)]
     assert followed_stories("Trial", stories) is None
-    assert followed_stories("Trial", stories[1:]) == {2, 3}
+    assert set(followed_stories("Trial", stories[1:]) or ()) == {2, 3}
 
 
 def test_function_words_do_not_count() -> None:
@@ -55,7 +55,7 @@ def test_function_words_do_not_count() -> None:
 
 def test_letter_case_possessives_and_hyphens_do_not_matter() -> None:
     stories = [story(1, "Wugen’s SOFI-CEL earns it"), story(2, "Other"), story(3, "Another")]
-    assert followed_stories("sofi cel by Wugen", stories) == {1}
+    assert set(followed_stories("sofi cel by Wugen", stories) or ()) == {1}
 
 
 def test_an_issue_without_stories_keeps_its_lines_for_everyone() -> None:
@@ -74,7 +74,7 @@ def test_an_issue_without_stories_keeps_its_lines_for_everyone() -> None:
 )
 def test_any_language_is_compared(titles: tuple[str, str], line: str, followed: set[int]) -> None:
     stories = [story(number, title) for number, title in enumerate(titles, start=1)]
-    assert followed_stories(line, stories) == followed
+    assert set(followed_stories(line, stories) or ()) == followed
 
 
 def test_short_words_tell_something_in_capitals_only() -> None:

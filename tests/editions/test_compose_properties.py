@@ -67,8 +67,14 @@ def editions(issue: Issue, site: Settings = SITE) -> list[EditionContent]:
 
 def marks(content: EditionContent) -> set[int]:
     """Every number that an edition prints as a mark, in titles, lines and questions."""
-    parts = (*content.stories, *content.why_it_matters, *content.faq)
-    return {number for part in parts for number in part.citations}
+    return set(marks_in_order(content))
+
+
+def marks_in_order(content: EditionContent) -> list[int]:
+    printed = [shown.citations for shown in content.stories]
+    printed += [line.citations for line in content.why_it_matters]
+    printed += [asked.citations for asked in content.faq]
+    return [number for citations in printed for number in citations]
 
 
 def texts(content: EditionContent) -> Iterable[str]:
@@ -122,8 +128,7 @@ def test_marks_first_appear_in_ascending_order(issue: Issue) -> None:
     for content in editions(issue):
         if in_texts(content):
             continue
-        parts = (*content.stories, *content.why_it_matters, *content.faq)
-        first = list(dict.fromkeys(number for part in parts for number in part.citations))
+        first = list(dict.fromkeys(marks_in_order(content)))
         assert first == list(range(1, len(first) + 1))
 
 
@@ -146,9 +151,8 @@ def test_the_full_edition_has_everything(issue: Issue) -> None:
     content = compose(issue, selection, SITE)
     document = issue.document
     assert len(content.stories) == len(document.stories)
-    assert [line.text for line in content.why_it_matters if line.text.isalpha()] == [
-        line.text for line in document.why_it_matters if line.text.isalpha()
-    ]
+    lines = [line for line in document.why_it_matters if any(word in line.text for word in WORDS)]
+    assert len(content.why_it_matters) == len(lines)
     assert [each.number for each in content.faq] == [each.number for each in document.faq]
     assert content.keywords == document.keywords
     assert {reference.original for reference in content.references} == set(sources_of(document).urls)

@@ -1,5 +1,6 @@
 """Subject, preheader, headline and opening words: the editor's where they fit, else from the stories."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from mailer.editions.content import EditionContent
 from mailer.editions.select import select
 from mailer.editions.subjects import DERIVED_MAX_CHARACTERS, cut, one_line
 from mailer.issues.document import FrontMatter
-from mailer.issues.values import Issue
+from mailer.issues.values import Issue, StoryTopics
 from tests.editions.makers import EVERYONE, issue, site, story, week
 
 
@@ -187,7 +188,12 @@ def test_a_preheader_comes_from_the_first_matching_story() -> None:
         story(3, "Plasma"),
         story(4, "More plasma"),
     ]
-    topics = {1: EVERYONE, 2: ["car-t"], 3: ["myeloma"], 4: ["myeloma"]}
+    topics: dict[int, Sequence[str] | StoryTopics] = {
+        1: EVERYONE,
+        2: ["car-t"],
+        3: ["myeloma"],
+        4: ["myeloma"],
+    }
     made = issue(stories, topics)
     assert edition(made, "car-t").preheader == "A long context A long context A long context A long context"
     # a story that is no more than a title: the next one's, never the subject again
