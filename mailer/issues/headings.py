@@ -8,12 +8,13 @@ from enum import StrEnum
 from mailer.config import HeadingsTable
 from mailer.issues.emoji import split_emoji
 
-BULLETS = "-–—•*·●◦▪‣∙"
-_BULLET = re.compile(rf"[{re.escape(BULLETS)}]\s+")
+_BULLET = re.compile(r"[-–—*]\s+|[•●◦▪‣∙·]\s*")
 _HASHES = re.compile(r"#{1,6}\s+")
 _QUOTES = str.maketrans({"’": "'", "‘": "'", "ʼ": "'", "`": "'", "´": "'", "“": '"', "”": '"', "„": '"'})
 _MARKS = "*_"
 _LABEL_END = re.compile(r"\s*[:：]|\s+[–—](?=\s)")
+# Names of parts and labels are short; a long line need not be looked through for one.
+NAME_MAX_CHARACTERS = 80
 
 
 class Part(StrEnum):
@@ -67,6 +68,8 @@ class Vocabulary:
 
     def heading(self, text: str) -> Heading | None:
         """The heading that a line is, or None."""
+        if len(text) > NAME_MAX_CHARACTERS:
+            return self._inline_heading(text)
         before, name, after = undress(text)
         if part := self._parts.get(fold(name)):
             return Heading(part, before, name, after)
@@ -80,7 +83,7 @@ class Vocabulary:
         start = len(text) - len(strip_bullet(text))
         opening = len(text[start:]) - len(text[start:].lstrip(_MARKS))
         body = start + opening
-        for end in _LABEL_END.finditer(text, body):
+        for end in _LABEL_END.finditer(text, body, body + NAME_MAX_CHARACTERS):
             name = text[body : end.start()].rstrip(_MARKS)
             if (label := self._labels.get(fold(name))) is None:
                 continue
@@ -97,7 +100,7 @@ class Vocabulary:
 
     def _inline_heading(self, text: str) -> Heading | None:
         before, _, _ = undress(text)
-        match = _LABEL_END.search(text, len(before))
+        match = _LABEL_END.search(text, len(before), len(before) + NAME_MAX_CHARACTERS)
         if match is None:
             return None
         name = text[len(before) : match.start()].rstrip(_MARKS)

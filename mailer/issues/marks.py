@@ -12,6 +12,7 @@ from functools import lru_cache
 from babel import Locale
 
 from mailer.issues import dates
+from mailer.issues.source import split_edges, trim_end
 
 # `[REGION • date]`: marks that editors type for the bullet, and those that are also parts of words.
 _CLEAR_MARKS = "•·|‧∙・⋅●"
@@ -96,11 +97,11 @@ def _last_bracket(text: str) -> tuple[str, str] | None:
     start = text.rfind("[", max(0, len(text) - BRACKET_MAX_CHARACTERS - 2))
     if start < 0 or "]" in text[start:-1]:
         return None
-    return text[:start].rstrip(), text[start + 1 : -1]
+    return trim_end(text[:start]), text[start + 1 : -1]
 
 
 def _numbers(inner: str) -> list[int] | None:
-    inner = inner.strip()
+    inner = split_edges(inner)[1]
     if not _NUMBERS.fullmatch(inner):
         return None
     if match := _RANGE.fullmatch(inner):
@@ -114,7 +115,8 @@ def _numbers(inner: str) -> list[int] | None:
 
 def _place(inner: str) -> Place | None:
     """A bracket that certainly says where and when."""
-    if not (text := inner.strip()):
+    inner = split_edges(inner)[1]
+    if not (text := inner):
         return None
     if dates.understand(text) is not None:
         return Place(None, text, " • ", True)
@@ -138,7 +140,7 @@ def _place(inner: str) -> Place | None:
 
 def _likely_place(inner: str) -> Place | None:
     """A bracket behind an `[n]`: where else would it come from? It is taken with a warning."""
-    text = inner.strip()
+    text = split_edges(inner)[1]
     if not text or not any(character.isalpha() for character in text):
         return None
     return Place(text, None, " • ", False)

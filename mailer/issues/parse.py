@@ -7,12 +7,11 @@ line mean that neither is taken.
 
 import re
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
-from functools import partial
 
 from mailer.config import HeadingsTable
 from mailer.issues import check, frontmatter, urls
 from mailer.issues import source as source_text
+from mailer.issues.classify import REFERENCE_NUMBER, Row, asks, classify
 from mailer.issues.document import CallToAction, FaqEntry, IssueDocument, Point, Story, Unplaced
 from mailer.issues.emoji import split_emoji
 from mailer.issues.headings import (
@@ -20,37 +19,16 @@ from mailer.issues.headings import (
     Part,
     Vocabulary,
     has_bullet,
-    is_hash_heading,
     strip_bullet,
     strip_hashes,
 )
 from mailer.issues.layout import Layout, Line, Slot
-from mailer.issues.marks import Ending, read_citations, read_ending
-from mailer.issues.stories import OpenStory, citations_slot, label_pieces, line_of, open_story, title_parts
+from mailer.issues.marks import Ending, read_citations
+from mailer.issues.stories import OpenStory, citations_slot, label_pieces, line_of, open_story
 from subscribers.errors import NewsletterError, Problem
 
-# Invisible at the edges of a line: spaces, direction marks, zero-width characters, a stray BOM.
-_EDGE = r"[\s\u200b\u200e\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff]*"
-_CORE = re.compile(rf"({_EDGE})(.*?)({_EDGE})", re.DOTALL)
-_QUESTION_MARKS = "?？؟\u037e"
-_CLOSING_QUOTES = "\"'”’»)*_"
 _STOPS = ".!。！…"
-_REFERENCE_NUMBER = re.compile(r"(?:\[\d{1,3}\]|\d{1,3}[.)])\s+")
 _IN_SENTENCE = re.compile(r"\[\d{1,3}\]")
-
-
-@dataclass(frozen=True, slots=True)
-class _Row:
-    """A physical line, with what it says about itself."""
-
-    number: int  # of the file, from 1
-    lead: str
-    core: str
-    trail: str
-    ending: str
-    heading: Heading | None
-    part: Part  # in which it stands
-    marks: Ending | None  # it begins a story
 
 
 def parse(
@@ -65,10 +43,11 @@ def parse(
     if faults := source_text.control_characters(lines):
         raise NewsletterError.of(faults, file=file)
     head = frontmatter.read(lines, topics)
+    if head.faults and not head.length:  # never closed: where the text begins is not known
+        raise NewsletterError.of(head.faults, file=file)
     words = Vocabulary(headings)
     body = _Body(words)
-    if not head.faults or head.length:
-        body.read(_classify(lines[head.length :], head.length + 1, words))
+    body.read(classify(lines[head.length :], head.length + 1, words))
     layout = Layout(encoding, bom, (*head.lines, *body.lines))
     document = body.document(head, layout)
     faults = [*head.faults, *body.faults, *check.faults(document)]
@@ -76,63 +55,6 @@ def parse(
         faults.sort(key=lambda problem: problem.line or 0)
         raise NewsletterError.of(faults, file=file)
     return document
-
-
-def _classify(lines: Sequence[tuple[str, str]], first: int, words: Vocabulary) -> list[_Row]:
-    """Say of each line in which part it stands and whether it begins a story."""
-    rows: list[_Row] = []
-    part = Part.INTRO
-    cores = [_split_edges(line) for line, _ in lines]
-    for index, (lead, core, trail) in enumerate(cores):
-        heading = words.heading(core) if core else None
-        marks = None
-        if heading is not None:
-            part = heading.part if heading.part is not Part.DIVE_DEEPER else _after_dive_deeper(part)
-        elif core and part is not Part.FAQ:
-            marks = _story_marks(core, part, partial(_next_core, cores, index), words)
-            if marks is not None:
-                part = Part.STORIES
-        if heading is None and marks is None and part not in (Part.INTRO, Part.STORIES, Part.CONTENTS):
-            unknown = is_hash_heading(core) and not (part is Part.FAQ and _is_question(core))
-            part = Part.UNKNOWN if unknown else part
-        rows.append(_Row(first + index, lead, core, trail, lines[index][1], heading, part, marks))
-    return rows
-
-
-def _after_dive_deeper(part: Part) -> Part:
-    return Part.CONTENTS if part is Part.INTRO else part
-
-
-def _story_marks(core: str, part: Part, following: Callable[[], str], words: Vocabulary) -> Ending | None:
-    marks = read_ending(core)
-    if marks is None or not title_parts(core, marks)[3]:
-        return None
-    if part in (Part.INTRO, Part.CONTENTS, Part.STORIES, Part.UNKNOWN):
-        return None if urls.is_meant_as_url(core) else marks
-    # In a list of lines that may carry `[n]` themselves, a story shows by something more.
-    if has_bullet(core) or _REFERENCE_NUMBER.match(core) or urls.is_meant_as_url(core):
-        return None
-    if marks.place is not None or split_emoji(core)[0]:
-        return marks
-    following_line = following()
-    is_story = urls.is_meant_as_url(following_line) or words.label(following_line) is not None
-    return marks if is_story else None
-
-
-def _next_core(cores: Sequence[tuple[str, str, str]], index: int) -> str:
-    return next((cores[at][1] for at in range(index + 1, len(cores)) if cores[at][1]), "")
-
-
-def _split_edges(line: str) -> tuple[str, str, str]:
-    match = _CORE.fullmatch(line)
-    assert match is not None  # every part of the pattern may be empty
-    return match[1], match[2], match[3]
-
-
-def _is_question(core: str) -> bool:
-    body, numbers, _ = read_citations(core)
-    ends_asking = body.rstrip().rstrip(_CLOSING_QUOTES).endswith(tuple(_QUESTION_MARKS))
-    return ends_asking or bool(numbers)
 
 
 class _Body:
@@ -155,10 +77,11 @@ class _Body:
         self._calls: list[CallToAction] = []
         self._faq: list[FaqEntry] = []
         self._keywords: list[str] = []
+        self._keywords_are_over = False  # a full stop ended the list
         self._references: list[str] = []
-        self._stray_in_references: list[_Row] = []
+        self._stray_in_references: list[Row] = []
 
-    def read(self, rows: Sequence[_Row]) -> None:
+    def read(self, rows: Sequence[Row]) -> None:
         self._last_story_row = max((row.number for row in rows if row.marks is not None), default=-1)
         for row in rows:
             if not row.core:
@@ -190,7 +113,7 @@ class _Body:
 
     # -- headings and stories -------------------------------------------------------------------------
 
-    def _heading(self, row: _Row, heading: Heading) -> None:
+    def _heading(self, row: Row, heading: Heading) -> None:
         part = heading.part
         if part is Part.DIVE_DEEPER:
             slot = Slot(("dive_deeper", len(self._dive_deeper)), heading.name, heading.name)
@@ -202,11 +125,12 @@ class _Body:
             self._points_are_over = False
         if heading.rest:  # "Keywords: a; b"
             printed = (heading.before + heading.name + heading.after, *self._keyword_pieces(heading.rest))
+            self._keywords_are_over = heading.rest.endswith((".", "。"))
             self._add(row, *printed, anchor=part.value)
             return
         self._add(row, row.core, anchor=part.value)
 
-    def _begin_story(self, row: _Row, marks: Ending) -> None:
+    def _begin_story(self, row: Row, marks: Ending) -> None:
         self._close_story()
         self._story, pieces = open_story(len(self._stories), row.number, row.core, marks)
         self._add(row, *pieces)
@@ -217,7 +141,7 @@ class _Body:
             self._warnings += self._story.warnings()
             self._story = None
 
-    def _in_story(self, row: _Row) -> None:
+    def _in_story(self, row: Row) -> None:
         story = self._story
         if (label := self._words.label(row.core)) is not None:
             if story is not None and story.takes_label(label.name):
@@ -234,7 +158,7 @@ class _Body:
                 story.is_interrupted = True
             self._misplace(row)
 
-    def _url_line(self, row: _Row) -> None:
+    def _url_line(self, row: Row) -> None:
         bare = strip_bullet(row.core)
         tokens = re.split(r"(\s+)", bare)
         for url in tokens[::2]:
@@ -255,7 +179,7 @@ class _Body:
             story.urls.append(token)
         self._add(row, *pieces)
 
-    def _end_confused_story(self, row: _Row) -> None:
+    def _end_confused_story(self, row: Row) -> None:
         """A line that the open story cannot have: most likely another story's, whose title was not seen."""
         if self._story is not None:
             self._close_story()
@@ -264,7 +188,7 @@ class _Body:
             self._warnings.append(Problem(message, row.number, "title", cure))
         self._misplace(row)
 
-    def _emoji_line(self, row: _Row) -> None:
+    def _emoji_line(self, row: Row) -> None:
         """A call to action behind the last story; before it, a title that lacks its `[n]`."""
         self._close_story()
         if row.number < self._last_story_row:
@@ -278,15 +202,15 @@ class _Body:
 
     # -- the other parts ------------------------------------------------------------------------------
 
-    def _in_intro(self, row: _Row) -> None:
+    def _in_intro(self, row: Row) -> None:
         slot = Slot(("intro", len(self._intro)), row.core, row.core)
         self._intro.append(row.core)
         self._add(row, slot)
 
-    def _in_contents(self, row: _Row) -> None:
+    def _in_contents(self, row: Row) -> None:
         self._misplace(row)
 
-    def _in_points(self, row: _Row) -> None:
+    def _in_points(self, row: Row) -> None:
         if split_emoji(row.core)[0]:
             self._emoji_line(row)
             return
@@ -304,7 +228,7 @@ class _Body:
         self._points.append(Point(text, numbers, row.number))
         self._add(row, before, *slots, stop)
 
-    def _in_faq(self, row: _Row) -> None:
+    def _in_faq(self, row: Row) -> None:
         if self._begins_question(row.core):
             self._question(row)
         elif split_emoji(row.core)[0]:
@@ -322,14 +246,13 @@ class _Body:
 
     def _begins_question(self, core: str) -> bool:
         body, numbers, _ = read_citations(core)
-        body = body.rstrip().rstrip(_CLOSING_QUOTES)
-        if body.endswith(tuple(_QUESTION_MARKS)):
+        if asks(body):
             return True
         # Without a question mark `[n]` may also end an answer: a full stop before it, or no answer yet.
         wants_answer = bool(self._faq) and not self._faq[-1].answer
         return bool(numbers) and not wants_answer and not body.endswith(tuple(_STOPS))
 
-    def _question(self, row: _Row) -> None:
+    def _question(self, row: Row) -> None:
         bare = strip_bullet(strip_hashes(row.core))
         question, numbers, cited = read_citations(bare)
         owner = ("faq", len(self._faq))
@@ -337,35 +260,40 @@ class _Body:
         slots = (Slot((*owner, "question"), question, question), citations_slot(owner, numbers, cited))
         self._add(row, row.core[: len(row.core) - len(bare)], *slots)
 
-    def _warn_of_number_in_text(self, row: _Row, name: str) -> None:
+    def _warn_of_number_in_text(self, row: Row, name: str) -> None:
         if match := _IN_SENTENCE.search(row.core):
             message = f"{match[0]} inside a text is printed as it is, without renumbering."
             cure = "Numbers belong at the end of the question."
             self._warnings.append(Problem(message, row.number, name, cure))
 
-    def _in_keywords(self, row: _Row) -> None:
+    def _in_keywords(self, row: Row) -> None:
         if split_emoji(row.core)[0] and ";" not in row.core:
             self._emoji_line(row)
             return
         bare = strip_bullet(row.core)
+        bulleted = bare != row.core
+        if self._keywords_are_over and not bulleted:
+            self._misplace(row)
+            return
+        self._keywords_are_over = not bulleted and bare.endswith((".", "。"))
         self._add(row, row.core[: len(row.core) - len(bare)], *self._keyword_pieces(bare))
 
     def _keyword_pieces(self, text: str) -> list[str | Slot]:
         pieces: list[str | Slot] = []
         body, stop = (text[:-1], text[-1]) if text.endswith((".", "。")) else (text, "")
-        for token in re.split(r"(\s*[;；]\s*)", body):
-            if not token.strip() or token.strip() in (";", "；"):
-                pieces.append(token)
+        between = ""
+        for token in re.split(r"([;；])", body):
+            lead, keyword, trail = source_text.split_edges(token)
+            if not keyword or keyword in (";", "；"):
+                between += token
                 continue
-            space = token[: len(token) - len(token.lstrip())]
-            keyword = token.strip()
-            pieces += [space, Slot(("keywords", len(self._keywords)), keyword, keyword)]
-            pieces.append(token[len(space) + len(keyword) :])
+            pieces += [between + lead, Slot(("keywords", len(self._keywords)), keyword, keyword)]
+            between = trail
             self._keywords.append(keyword)
-        return [piece for piece in (*pieces, stop) if piece != ""]
+        return [piece for piece in (*pieces, between + stop) if piece != ""]
 
-    def _in_references(self, row: _Row) -> None:
-        number = _REFERENCE_NUMBER.match(row.core)
+    def _in_references(self, row: Row) -> None:
+        number = REFERENCE_NUMBER.match(row.core)
         bare = row.core[number.end() :] if number else strip_bullet(row.core)
         if split_emoji(row.core)[0]:
             self._emoji_line(row)
@@ -375,19 +303,23 @@ class _Body:
             self._stray_in_references.append(row)
             self._misplace(row)
 
-    def _reference(self, row: _Row, url: str) -> None:
+    def _reference(self, row: Row, url: str) -> None:
         for stray in self._stray_in_references:
             message = "this line between the references has no URL, so the numbers behind it are in doubt."
             cure = "Give it its URL, or move it out of the list."
             self.faults.append(Problem(message, stray.number, "references", cure))
         self._stray_in_references.clear()
-        if (fault := urls.fault_of(url)) is not None:
+        if not urls.is_meant_as_url(url):
+            cure = "Put only the address of the source on this line; words beside it would be lost."
+            message = f"reference {len(self._references) + 1} is no URL."
+            self.faults.append(Problem(message, row.number, "references", cure))
+        elif (fault := urls.fault_of(url)) is not None:
             self._bad_url(row, url, fault)
         slot = Slot(("references", len(self._references)), url, url)
         self._references.append(url)
         self._add(row, row.core[: len(row.core) - len(url)], slot)
 
-    def _in_unknown(self, row: _Row) -> None:
+    def _in_unknown(self, row: Row) -> None:
         if split_emoji(row.core)[0]:
             self._emoji_line(row)
         else:
@@ -395,25 +327,25 @@ class _Body:
 
     # -- lines ----------------------------------------------------------------------------------------
 
-    def _bad_url(self, row: _Row, url: str, fault: str) -> None:
+    def _bad_url(self, row: Row, url: str, fault: str) -> None:
         shown = url if len(url) <= 60 else url[:59] + "…"
-        cure = f"Write a whole address, for example https://{'www.example.com/page'}"
+        cure = "Write a whole address, for example https://www.example.com/page"
         if url.lower().startswith("www."):
             cure = f"Write https://{shown}"
         self.faults.append(Problem(f"'{shown}' {fault}.", row.number, "URL", cure))
 
-    def _misplace(self, row: _Row) -> None:
+    def _misplace(self, row: Row) -> None:
         self._unplaced.append(Unplaced(row.number, row.core))
         self._keep(row, row.lead + row.core + row.trail)
 
-    def _keep(self, row: _Row, text: str) -> None:
+    def _keep(self, row: Row, text: str) -> None:
         self.lines.append(Line((text,) if text else (), row.ending))
 
-    def _add(self, row: _Row, *pieces: str | Slot, anchor: str = "") -> None:
+    def _add(self, row: Row, *pieces: str | Slot, anchor: str = "") -> None:
         self.lines.append(line_of(row.lead, pieces, row.trail, row.ending, anchor))
 
 
-_PARTS: dict[Part, Callable[[_Body, _Row], None]] = {
+_PARTS: dict[Part, Callable[[_Body, Row], None]] = {
     Part.INTRO: _Body._in_intro,
     Part.CONTENTS: _Body._in_contents,
     Part.STORIES: _Body._in_story,

@@ -167,6 +167,7 @@ def _growth(document: IssueDocument) -> dict[int, list[str]]:
             last[slot.field] = index
             if isinstance(slot.field[-1], int):
                 last[slot.field[:-1]] = index
+    _refuse_new_parts(document, last)
     growth: dict[int, list[str]] = {}
     for owner, values in _lists(document):
         placed = sum(1 for field in last if field[:-1] == owner and isinstance(field[-1], int))
@@ -183,6 +184,17 @@ def _growth(document: IssueDocument) -> dict[int, list[str]]:
                     _new_label(document, name, value)
                 )
     return growth
+
+
+def _refuse_new_parts(document: IssueDocument, placed: Mapping[Path, int]) -> None:
+    """Stories, questions, points and calls are typed, not made: where would a new one stand?"""
+    for name in ("stories", "faq", "why_it_matters", "calls_to_action"):
+        found = {path[1] for path in placed if path[0] == name and len(path) > 1}
+        if len(getattr(document, name)) > len(found):
+            what = name.replace("_", " ")
+            raise NewsletterError(
+                f"'{what}' has a part without lines.", field=what, cure="Type it into the text."
+            )
 
 
 def _lists(document: IssueDocument) -> list[tuple[Path, Sequence[str]]]:

@@ -18,6 +18,8 @@ _BOMS = (
 )
 # Control characters that text may hold besides its line ends.
 _ALLOWED_CONTROLS = "\t\n\r"
+# Zero-width space and word joiner, direction marks, a stray byte order mark.
+_INVISIBLE = "\u200b\u2060\ufeff\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 # A binary file would give a report of thousands of lines: the first ones show what it is.
 MOST_FAULTS_SHOWN = 20
 
@@ -71,6 +73,26 @@ def control_characters(lines: list[tuple[str, str]]) -> list[Problem]:
         if len(faults) == MOST_FAULTS_SHOWN:
             break
     return faults
+
+
+def split_edges(line: str) -> tuple[str, str, str]:
+    """(lead, core, trail): what cannot be seen at the ends of a line belongs to its typing."""
+    end = len(trim_end(line))
+    start = 0
+    while start < end and _is_edge(line[start]):
+        start += 1
+    return line[:start], line[start:end], line[end:]
+
+
+def trim_end(text: str) -> str:
+    end = len(text)
+    while end and _is_edge(text[end - 1]):
+        end -= 1
+    return text[:end]
+
+
+def _is_edge(character: str) -> bool:
+    return character.isspace() or character in _INVISIBLE
 
 
 def first_bad_character(text: str) -> tuple[int, str] | None:

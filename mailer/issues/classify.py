@@ -1,0 +1,99 @@
+"""Which part each line of an issue stands in, and which lines begin a story.
+
+A line that ends in `[n]` or `[REGION • date]` begins one, outside the FAQ; in lists whose lines may end
+in `[n]` themselves it takes one sign more.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from mailer.issues import source as source_text
+from mailer.issues import urls
+from mailer.issues.emoji import split_emoji
+from mailer.issues.headings import Heading, Part, Vocabulary, fold, has_bullet, is_hash_heading
+from mailer.issues.marks import Ending, read_citations, read_ending
+from mailer.issues.stories import title_parts
+
+_QUESTION_MARKS = "?？؟\u037e"
+_CLOSING_QUOTES = "\"'”’»)*_"
+REFERENCE_NUMBER = re.compile(r"(?:\[\d{1,3}\]|\d{1,3}[.)])\s+")
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A physical line, with what it says about itself."""
+
+    number: int  # of the file, from 1
+    lead: str
+    core: str
+    trail: str
+    ending: str
+    heading: Heading | None
+    part: Part  # in which it stands
+    marks: Ending | None  # it begins a story
+
+
+def classify(lines: Sequence[tuple[str, str]], first: int, words: Vocabulary) -> list[Row]:
+    """Say of each line in which part it stands and whether it begins a story."""
+    rows: list[Row] = []
+    part = Part.INTRO
+    cores = [source_text.split_edges(line) for line, _ in lines]
+    titles = [_title(core) for _, core, _ in cores]
+    for index, (lead, core, trail) in enumerate(cores):
+        heading = words.heading(core) if core else None
+        marks = None
+        if heading is not None:
+            part = heading.part if heading.part is not Part.DIVE_DEEPER else _after_dive_deeper(part)
+        elif core and part is not Part.FAQ:
+            marks = _story_marks(core, part, partial(_next_core, cores, index), words)
+            if part is Part.CONTENTS and marks is not None and titles[index] in titles[index + 1 :]:
+                marks = None  # a list of contents: the story itself comes later
+            if marks is not None:
+                part = Part.STORIES
+        if heading is None and marks is None and part not in (Part.INTRO, Part.STORIES, Part.CONTENTS):
+            unknown = is_hash_heading(core) and not (part is Part.FAQ and _is_question(core))
+            part = Part.UNKNOWN if unknown else part
+        rows.append(Row(first + index, lead, core, trail, lines[index][1], heading, part, marks))
+    return rows
+
+
+def _title(core: str) -> str | None:
+    """The title of a line with the marks of a story, for comparison."""
+    marks = read_ending(core)
+    return fold(title_parts(core, marks)[3]) if marks else None
+
+
+def _after_dive_deeper(part: Part) -> Part:
+    return Part.CONTENTS if part is Part.INTRO else part
+
+
+def _story_marks(core: str, part: Part, following: Callable[[], str], words: Vocabulary) -> Ending | None:
+    marks = read_ending(core)
+    if marks is None or not title_parts(core, marks)[3]:
+        return None
+    if part in (Part.INTRO, Part.CONTENTS, Part.STORIES, Part.UNKNOWN):
+        return None if marks.place is None and urls.is_meant_as_url(core) else marks
+    # In a list of lines that may carry `[n]` themselves, a story shows by something more.
+    if has_bullet(core) or REFERENCE_NUMBER.match(core) or urls.is_meant_as_url(core):
+        return None
+    if marks.place is not None or split_emoji(core)[0]:
+        return marks
+    following_line = following()
+    is_story = urls.is_meant_as_url(following_line) or words.label(following_line) is not None
+    return marks if is_story else None
+
+
+def _next_core(cores: Sequence[tuple[str, str, str]], index: int) -> str:
+    return next((cores[at][1] for at in range(index + 1, len(cores)) if cores[at][1]), "")
+
+
+def _is_question(core: str) -> bool:
+    body, numbers, _ = read_citations(core)
+    return asks(body) or bool(numbers)
+
+
+def asks(text: str) -> bool:
+    """Whether a sentence ends in a question mark, quotes and bold marks behind it or not."""
+    return text.rstrip().rstrip(_CLOSING_QUOTES).endswith(tuple(_QUESTION_MARKS))
