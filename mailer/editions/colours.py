@@ -28,10 +28,13 @@ class Palette:
     text: str
     quiet: str
     link: str
+    underline: str  # of titles: seen, not shouting
     accent: str  # the left rule of a key point, bullets: no text
     masthead: str
     on_masthead: str
     masthead_quiet: str
+    strip: str  # under the masthead: date, stories, view in browser
+    on_strip: str
     mark: str
     on_mark: str
     button: str
@@ -96,6 +99,7 @@ def _light(brand: str) -> Palette:
     # A brand in the middle of the scale reads badly with either text: deepen it until white does.
     masthead = _carrying(brand)
     on_masthead = text_on(masthead)
+    strip = mix(masthead, "#000000" if on_masthead == _WHITE else _WHITE, 0.2)
     footer = mix(mix("#0F1626", brand, 0.16), "#000000", 0.1)
     return Palette(
         page=page,
@@ -106,10 +110,13 @@ def _light(brand: str) -> Palette:
         text="#243042",
         quiet=readable("#4B5563", _WHITE, panel, page),
         link=readable(brand, _WHITE, panel, page, minimum=5.0),
+        underline=mix(_WHITE, readable(brand, _WHITE), 0.45),
         accent=readable(brand, _WHITE, minimum=3.0),
         masthead=masthead,
         on_masthead=on_masthead,
         masthead_quiet=readable(mix(on_masthead, masthead, 0.18), masthead),
+        strip=strip,
+        on_strip=readable(mix(text_on(strip), strip, 0.08), strip),
         mark=on_masthead,
         on_mark=readable(masthead, on_masthead),
         button=masthead,
@@ -125,6 +132,7 @@ def _dark(brand: str) -> Palette:
     page, card, panel = "#0B0F17", "#151B26", mix("#1C2536", brand, 0.06)
     link = readable(mix(brand, _WHITE, 0.3), card, panel, page, minimum=COMFORTABLE)
     masthead = readable(mix(brand, card, 0.5), "#FFFFFF", minimum=COMFORTABLE)
+    strip = mix(masthead, "#000000", 0.25)
     footer = page
     return Palette(
         page=page,
@@ -135,10 +143,13 @@ def _dark(brand: str) -> Palette:
         text="#D6DCE6",
         quiet=readable("#A3AEBF", card, panel, page),
         link=link,
+        underline=mix(card, link, 0.5),
         accent=link,
         masthead=masthead,
         on_masthead="#F7F9FC",
         masthead_quiet=readable(mix(_WHITE, masthead, 0.2), masthead, minimum=5.5),
+        strip=strip,
+        on_strip=readable("#E6EAF1", strip),
         mark="#F3F5F9",
         on_mark=readable(masthead, "#F3F5F9"),
         button=link,

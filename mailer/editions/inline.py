@@ -6,6 +6,7 @@ The option set is the only one of premailer's that keeps doctype, MSO comments, 
 
 import logging
 import re
+from typing import Any
 
 import cssutils
 from mjml import mjml2html
@@ -21,6 +22,10 @@ _STYLE_LEFT_ALONE = '<style type="text/css" data-premailer="ignore">'
 _UNREAD = re.compile(r"</?mj-[a-z-]+")
 # How MRML prints what is not ASCII in attributes.
 _DEBUG_ESCAPE = re.compile(r"\\u\{[0-9a-f]+\}")
+
+# Printed rules by style block; premailer only reads them. One block a brand colour and language.
+_RULES: dict[tuple[str, int], Any] = {}
+_RULES_KEPT = 64
 
 # The -mso- properties are no CSS to cssutils, and it says so for every letter.
 cssutils.log.setLevel(logging.CRITICAL)
@@ -51,11 +56,22 @@ def html_of(mjml: str, *, file: str) -> str:
     return html.replace(_DOCTYPE, "<!DOCTYPE html>", 1)
 
 
+class _Inliner(Premailer):  # type: ignore[misc]
+    """premailer, printing the rules of a style block once: they are the same in every edition."""
+
+    def _parse_style_rules(self, css_body: str, ruleset_index: int) -> Any:
+        if (css_body, ruleset_index) not in _RULES:
+            if len(_RULES) >= _RULES_KEPT:
+                _RULES.clear()
+            _RULES[css_body, ruleset_index] = super()._parse_style_rules(css_body, ruleset_index)
+        return _RULES[css_body, ruleset_index]
+
+
 def inline_css(html: str) -> str:
     """The HTML with the template's own rules in style attributes, and every style block kept."""
     # The first block is MRML's reset; the template's own blocks say for themselves what to leave alone.
     html = html.replace(_STYLE, _STYLE_LEFT_ALONE, 1)
-    inliner = Premailer(
+    inliner = _Inliner(
         html,
         keep_style_tags=True,
         strip_important=False,

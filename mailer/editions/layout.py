@@ -11,6 +11,7 @@ from mailer.config import NewsletterTable, Settings, TopicTable
 from mailer.editions.colours import Theme, readable, theme_of
 from mailer.editions.content import EditionContent, EditionFaq, EditionStory, LinkedText
 from mailer.editions.links import faq_sources
+from mailer.editions.outlinks import shown_host
 from mailer.links import Links
 from mailer.templates import direction, language_tag
 
@@ -105,7 +106,7 @@ class Letter:
     subject: str
     preheader: str
     preheader_blank: str
-    headline: str
+    headline: str | None  # None: it would repeat the lead story's title
     intro: tuple[str, ...]
     date_text: str | None
     reading_minutes: int
@@ -138,7 +139,7 @@ def lay_out(content: EditionContent, settings: Settings, links: Links) -> Letter
         subject=content.subject,
         preheader=content.preheader,
         preheader_blank=_PREHEADER_BLANK * max(0, PREHEADER_CHARACTERS - len(content.preheader)),
-        headline=content.headline,
+        headline=_headline(content),
         intro=content.intro,
         date_text=content.date_text,
         reading_minutes=content.reading_minutes,
@@ -189,6 +190,11 @@ def _chip(slug: str, topic: TopicTable) -> Chip:
     )
 
 
+def _headline(content: EditionContent) -> str | None:
+    lead = content.stories[0].title if content.stories else None
+    return None if content.headline == lead else content.headline
+
+
 def _share(content: EditionContent) -> Share | None:
     if content.selection.is_full:
         return None
@@ -217,17 +223,11 @@ def _story(story: EditionStory, chips: dict[str, Chip], links: Links, *, is_lead
 
 def _host_names(urls: Sequence[str]) -> list[str]:
     """A name for each URL: its host, counted when several lead to the same one."""
-    hosts = [host_of(url) for url in urls]
+    hosts = [shown_host(url) for url in urls]
     return [
         f"{host} ({hosts[: place + 1].count(host)})" if hosts.count(host) > 1 else host
         for place, host in enumerate(hosts)
     ]
-
-
-def host_of(url: str) -> str:
-    """The host a reader recognises: no port, no "www."."""
-    host = url.split("://", 1)[-1].split("/", 1)[0].split("?", 1)[0].split("#", 1)[0]
-    return host.rsplit(":", 1)[0].lower().removeprefix("www.") if not host.endswith("]") else host
 
 
 def _lines(lines: Sequence[LinkedText], links: Links) -> tuple[LineView, ...]:
@@ -243,7 +243,7 @@ def _faq(content: EditionContent, entry: EditionFaq, links: Links) -> FaqView:
         marks=_marks(entry.citations),
         answer=entry.answer,
         sources=tuple(
-            SourceView(number, host_of(url), None, links.target(place, url))
+            SourceView(number, shown_host(url), None, links.target(place, url))
             for number, url in faq_sources(content, entry)
         ),
     )

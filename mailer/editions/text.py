@@ -5,6 +5,7 @@ Width is counted as terminals and mail clients draw it: wide characters take two
 
 import unicodedata
 from collections.abc import Iterator
+from functools import lru_cache
 
 # RFC 3676 asks for 78 at most; 72 leaves room for "> " of two replies.
 COLUMNS = 72
@@ -12,7 +13,7 @@ COLUMNS = 72
 
 def columns(text: str) -> int:
     """How many columns a text takes."""
-    return sum(map(_columns_of, text))
+    return len(text) if text.isascii() else sum(map(_columns_of, text))
 
 
 def wrap(text: str, first: str = "", rest: str | None = None, width: int = COLUMNS) -> str:
@@ -53,6 +54,7 @@ def _words(text: str, room: int) -> Iterator[str]:
         yield piece
 
 
+@lru_cache(maxsize=4096)
 def _columns_of(character: str) -> int:
     if unicodedata.category(character) in {"Mn", "Me", "Cf"}:
         return 0
