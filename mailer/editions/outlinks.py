@@ -1,13 +1,14 @@
 """The issue's own links as a letter prints them: the host a reader sees, and tags for own domains.
 
 Tags are the same for every reader: nothing here knows topics, people or campaigns. Other people's
-addresses are never changed.
+addresses are never changed. URLs are good ones: the parser refused all others.
 """
 
 from collections.abc import Sequence
 from urllib.parse import parse_qsl, quote, urlsplit, urlunsplit
 
 from mailer.config import LinksTable
+from mailer.issues.urls import host_of
 
 _PREFIX = "utm_"
 
@@ -31,18 +32,11 @@ def tagged(url: str, links: LinksTable) -> str:
 
 def is_own(url: str, hosts: Sequence[str]) -> bool:
     """Whether a URL's host is one of these or a subdomain of one."""
-    host = _host(url)
+    host = (urlsplit(url).hostname or "").removesuffix(".")
     own = [known.lower().strip(".") for known in hosts]
     return any(known and (host == known or host.endswith(f".{known}")) for known in own)
 
 
 def shown_host(url: str) -> str:
     """The host that is printed beside a link: "wugen.com"."""
-    return _host(url).removeprefix("www.")
-
-
-def _host(url: str) -> str:
-    try:
-        return (urlsplit(url).hostname or "").rstrip(".")
-    except ValueError:
-        return ""
+    return host_of(url).removesuffix(".")
