@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, delete, func, select
+from sqlalchemy import Connection, Select, delete, func, select
 
 from subscribers.errors import NewsletterError, NotFound
 from subscribers.tables import IN_LIST_ROWS, list_member, mailing_list, subscriber, upsert
@@ -135,7 +135,7 @@ def of_person(connection: Connection, subscriber_id: int) -> list[str]:
     return list(connection.execute(query).scalars())
 
 
-def _named(row: Row[Any]) -> NamedList:
+def _named(row: Any) -> NamedList:
     return NamedList(row[0], row[1], row[2], row[3])
 
 
