@@ -11,16 +11,18 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from mailer.config import Settings
 from mailer.sandbox import answers, control, v3
+from mailer.sandbox.pages import Pages
 from mailer.sandbox.state import SandboxState
 
 LOOPBACK_NAMES = frozenset({"127.0.0.1", "localhost", "::1"})
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
-def create_app(state: SandboxState) -> Starlette:
+def create_app(state: SandboxState, settings: Settings) -> Starlette:
     app = Starlette(
-        routes=[*v3.routes(), *control.routes()],
+        routes=[*v3.routes(), *control.routes(), *Pages(settings).routes()],
         exception_handlers={404: _not_found, 405: _method_not_allowed},
     )
     app.state.sandbox = state

@@ -140,7 +140,12 @@ def _drawn(row: Row, request: Row, message: Row, order: Order) -> Letter:
 
 
 def source(letter: Letter) -> bytes:
-    """The MIME message that would travel to this recipient."""
+    """The bytes that would travel to this recipient."""
+    return message(letter).as_bytes()
+
+
+def message(letter: Letter) -> EmailMessage:
+    """The letter as a MIME message."""
     mail = EmailMessage(policy=_policy(letter.headers))
     mail["From"] = _address(letter.sender)
     mail["To"] = _address({"email": letter.email, "name": letter.name})
@@ -158,7 +163,7 @@ def source(letter: Letter) -> bytes:
             mail.add_alternative(letter.html, subtype="html", cte="quoted-printable")
     elif letter.html is not None:
         mail.set_content(letter.html, subtype="html", cte="quoted-printable")
-    return mail.as_bytes()
+    return mail
 
 
 def _policy(headers: Mapping[str, str]) -> EmailPolicy:

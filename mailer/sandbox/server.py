@@ -40,6 +40,7 @@ class SandboxServer:
         port: int = 0,
         *,
         database_path: Path,
+        settings: Settings | None = None,
     ) -> None:
         if not _is_loopback(host):
             raise NewsletterError(
@@ -49,6 +50,8 @@ class SandboxServer:
             )
         self.host = host
         self.port = port
+        # Of a site's settings only its templates and language matter here.
+        self._settings = settings or Settings.model_construct()
         self.mailbox = Mailbox(database_path)
         self.state = SandboxState(self.mailbox, options or SandboxOptions())
         self.state.refuse_connections = self.refuse
@@ -90,7 +93,7 @@ class SandboxServer:
     async def _serve(self, listener: socket.socket) -> None:
         self._loop = asyncio.get_running_loop()
         config = uvicorn.Config(
-            create_app(self.state),
+            create_app(self.state, self._settings),
             http=CuttableProtocol,
             ws="none",
             lifespan="off",
@@ -173,7 +176,7 @@ def serve(settings: Settings) -> None:
     table = settings.sandbox
     options = options_of(settings).model_copy(update={"play": "on" if table.play else "off"})
     path = settings.path(table.database)
-    SandboxServer(options, table.host, table.port, database_path=path).serve_forever()
+    SandboxServer(options, table.host, table.port, database_path=path, settings=settings).serve_forever()
 
 
 class _AnnouncingServer(uvicorn.Server):
