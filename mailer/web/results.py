@@ -1,0 +1,109 @@
+"""What came back, for staff: campaigns, and the numbers of one. Reads only.
+
+Numbers about people stand first, each with the base it is a share of; machines and the unclear stand
+beside them. Until accounts exist these pages are for this machine alone.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from fastapi import FastAPI, Response
+from sqlalchemy import Connection, select
+
+from mailer.delivery import campaigns as ledger
+from mailer.delivery.tables import campaigns, editions, issues
+from mailer.insight.stats import CampaignStats, campaign_stats
+from mailer.web.context import WebContext
+from mailer.web.pages import READ_METHODS, page, unknown
+from subscribers.errors import NotFound
+
+# Longer lists are what `mailer stats --json` is for.
+LINKS_SHOWN = 40
+
+
+@dataclass(frozen=True, slots=True)
+class Headline:
+    """What a campaign is called on a page."""
+
+    campaign: int
+    issue: str
+    subject: str
+    at: datetime
+
+
+def add_results(app: FastAPI, context: WebContext) -> None:
+    """`/` and `/campaigns/{campaign}`."""
+
+    def overview() -> Response:
+        with context.database.reader() as connection:
+            states = ledger.list_all(connection)
+            headlines = {each.campaign: each for each in _headlines(connection, context)}
+            numbers = {state.campaign: campaign_stats(connection, state.campaign) for state in states}
+        return page(
+            context,
+            "desk/campaigns.html.j2",
+            states=states,
+            headlines=headlines,
+            numbers=numbers,
+            share=share,
+        )
+
+    def results(campaign: int) -> Response:
+        with context.database.reader() as connection:
+            try:
+                state = ledger.status(connection, campaign)
+            except NotFound:
+                return unknown(context)
+            numbers = campaign_stats(connection, campaign)
+            (headline,) = _headlines(connection, context, campaign)
+        return page(
+            context,
+            "desk/results.html.j2",
+            state=state,
+            stats=numbers,
+            headline=headline,
+            links=_busiest(numbers),
+            definitions=(),
+            share=share,
+        )
+
+    app.add_api_route("/", overview, methods=READ_METHODS)
+    app.add_api_route("/campaigns/{campaign}", results, methods=READ_METHODS)
+
+
+def share(part: int, base: int) -> float:
+    """`part` in percent of `base`; 0 of nothing."""
+    return 100 * part / base if base else 0.0
+
+
+def _headlines(
+    connection: Connection, context: WebContext, campaign: int | None = None
+) -> Sequence[Headline]:
+    subject = (
+        select(editions.c.subject)
+        .where(editions.c.campaign_id == campaigns.c.id)
+        .order_by(editions.c.html_bytes.desc())
+        .limit(1)
+        .scalar_subquery()
+    )
+    query: Any = select(
+        campaigns.c.id, issues.c.slug, subject, campaigns.c.started_at, campaigns.c.created_at
+    ).join(issues, issues.c.id == campaigns.c.issue_id)
+    if campaign is not None:
+        query = query.where(campaigns.c.id == campaign)
+    return [
+        Headline(number, slug, said or slug, (started or created).astimezone(context.settings.zone))
+        for number, slug, said, started, created in connection.execute(query)
+    ]
+
+
+def _busiest(numbers: CampaignStats) -> list[Any]:
+    """Links that somebody followed, the most people first."""
+    followed = [
+        link
+        for link in numbers.links
+        if link.clicked.human or link.clicked.machine or link.clicked.unknown or link.anonymous
+    ]
+    return sorted(followed, key=lambda link: (-link.clicked.human, -link.anonymous, link.id))[:LINKS_SHOWN]

@@ -1,0 +1,83 @@
+"""Issues that went out, as anybody may read them: whole, without a reader and without tracking."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection, func, select
+
+from mailer.config import Settings
+from mailer.delivery.tables import campaign_stories, campaigns, editions, issues
+from mailer.editions.compose import compose
+from mailer.editions.compose import select as select_stories
+from mailer.editions.content import EditionContent
+from mailer.editions.links import TestTarget, urls_of
+from mailer.issues.values import Issue
+
+# Titles under an issue in the archive's list.
+TITLES_SHOWN = 3
+# The archive's list; older issues are reached by their address.
+ISSUES_SHOWN = 200
+
+
+@dataclass(frozen=True, slots=True)
+class SentIssue:
+    """One line of the archive; `revision_id` is the one that was sent."""
+
+    slug: str
+    revision_id: int
+    sent_at: datetime
+    subject: str
+    titles: tuple[str, ...]
+    stories: int
+
+
+def sent_issues(connection: Connection, slug: str | None = None) -> list[SentIssue]:
+    """Issues of which letters have left, the newest first; an issue sent twice stands once."""
+    first = func.min(campaigns.c.started_at).over(partition_by=campaigns.c.issue_id)
+    query = (
+        select(campaigns.c.id, issues.c.slug, campaigns.c.revision_id, first.label("sent_at"))
+        .join(issues, issues.c.id == campaigns.c.issue_id)
+        .where(campaigns.c.started_at.is_not(None))
+        .order_by(campaigns.c.started_at.desc(), campaigns.c.id.desc())
+        .limit(ISSUES_SHOWN)
+    )
+    if slug is not None:
+        query = query.where(issues.c.slug == slug)
+    newest = {row.slug: row for row in reversed(connection.execute(query).all())}
+    rows = sorted(newest.values(), key=lambda row: row.sent_at, reverse=True)
+    return [_described(connection, row.id, row.slug, row.revision_id, row.sent_at) for row in rows]
+
+
+def whole(issue: Issue, settings: Settings) -> EditionContent:
+    """Everything of an issue."""
+    selection = select_stories(issue, None, settings)
+    assert selection is not None  # all topics pick every story
+    return compose(issue, selection, settings)
+
+
+def test_url(issue: Issue, settings: Settings, target: TestTarget) -> str | None:
+    """Where a test letter's link leads; None when the place has no such URL."""
+    urls = urls_of(whole(issue, settings), target.place)
+    return urls[target.index] if 0 <= target.index < len(urls) else None
+
+
+def _described(
+    connection: Connection, campaign_id: int, slug: str, revision_id: int, sent_at: datetime
+) -> SentIssue:
+    titles = (
+        connection.execute(
+            select(campaign_stories.c.title)
+            .where(campaign_stories.c.campaign_id == campaign_id)
+            .order_by(campaign_stories.c.number)
+        )
+        .scalars()
+        .all()
+    )
+    # The subject of the edition that shows most: of the full one, when there is one.
+    subject = connection.execute(
+        select(editions.c.subject)
+        .where(editions.c.campaign_id == campaign_id)
+        .order_by(editions.c.html_bytes.desc())
+        .limit(1)
+    ).scalar_one_or_none()
+    return SentIssue(slug, revision_id, sent_at, subject or slug, tuple(titles[:TITLES_SHOWN]), len(titles))
