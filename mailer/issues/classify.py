@@ -49,7 +49,8 @@ def classify(lines: Sequence[tuple[str, str]], first: int, words: Vocabulary) ->
         elif core and part is not Part.FAQ:
             marks = _story_marks(core, part, partial(_next_core, cores, index), words)
             if part is Part.CONTENTS and marks is not None and titles[index] in titles[index + 1 :]:
-                marks = None  # a list of contents: the story itself comes later
+                # A list of contents, unless what belongs to a story follows.
+                marks = marks if _continues_story(_next_core(cores, index), words) else None
             if marks is not None:
                 part = Part.STORIES
         if heading is None and marks is None and part not in (Part.INTRO, Part.STORIES, Part.CONTENTS):
@@ -80,9 +81,11 @@ def _story_marks(core: str, part: Part, following: Callable[[], str], words: Voc
         return None
     if marks.place is not None or split_emoji(core)[0]:
         return marks
-    following_line = following()
-    is_story = urls.is_meant_as_url(following_line) or words.label(following_line) is not None
-    return marks if is_story else None
+    return marks if _continues_story(following(), words) else None
+
+
+def _continues_story(line: str, words: Vocabulary) -> bool:
+    return urls.is_meant_as_url(line) or words.label(line) is not None
 
 
 def _next_core(cores: Sequence[tuple[str, str, str]], index: int) -> str:
