@@ -67,6 +67,7 @@ def add_results(app: FastAPI, context: WebContext) -> None:
             links=_busiest(numbers),
             definitions=(),
             share=share,
+            best_share=best_share,
         )
 
     app.add_api_route("/", overview, methods=READ_METHODS)
@@ -76,6 +77,11 @@ def add_results(app: FastAPI, context: WebContext) -> None:
 def share(part: int, base: int) -> float:
     """`part` in percent of `base`; 0 of nothing."""
     return 100 * part / base if base else 0.0
+
+
+def best_share(rows: Sequence[Any]) -> float:
+    """The highest share of clickers among stories or topics: what the longest bar stands for."""
+    return max((share(row.clicked, row.measurable) for row in rows), default=0.0)
 
 
 def _headlines(
