@@ -5,8 +5,8 @@
 `reader` cannot write. No network call belongs inside any of their blocks.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,8 @@ from subscribers.errors import NewsletterError
 MIGRATIONS = Path(__file__).with_name("migrations")
 # Threads of one process wait for its one write connection this long before they give up.
 POOL_TIMEOUT_SECONDS = 60
+# Pages of the log (64 MB) between two checkpoints of a bulk load: neighbouring writes meet there.
+BULK_CHECKPOINT_PAGES = 16_000
 
 
 class Database:
@@ -53,6 +55,34 @@ class Database:
         """One read snapshot."""
         with self._reader.connect() as connection:
             yield connection
+
+    @contextmanager
+    def staging(self) -> Iterator[Connection]:
+        """A connection of its own, in no transaction: temporary tables first, one short commit last.
+
+        `with staged(connection):` begins without the write lock, `with connection.begin():` with it.
+        """
+        engine = _engine(self.url, writes=True, full_sync=True, connections=1)
+        try:
+            with engine.connect() as connection:
+                yield connection
+        finally:
+            engine.dispose()
+
+    @contextmanager
+    def bulk(self) -> Iterator[Callable[[], AbstractContextManager[Connection]]]:
+        """A way to open many write transactions that can be repeated (an import).
+
+        They are durable when the block ends; a power cut before may undo the last of them.
+        """
+        engine = _engine(
+            self.url, writes=True, full_sync=False, connections=1, checkpoint_pages=BULK_CHECKPOINT_PAGES
+        )
+        try:
+            yield engine.begin
+        finally:
+            dialect.checkpoint(engine)
+            engine.dispose()
 
     @property
     def ledger_engine(self) -> Engine:
@@ -93,7 +123,20 @@ class Database:
             raise NewsletterError(f"the database {state}.", cure="Run 'mailer upgrade' first.")
 
 
-def _engine(url: str, *, writes: bool, full_sync: bool, connections: int) -> Engine:
+@contextmanager
+def staged(connection: Connection) -> Iterator[None]:
+    """One transaction that writes temporary tables only: nobody else waits for it."""
+    connection.execution_options(**{dialect.STAGING: True})
+    try:
+        with connection.begin():
+            yield
+    finally:
+        connection.execution_options(**{dialect.STAGING: False})
+
+
+def _engine(
+    url: str, *, writes: bool, full_sync: bool, connections: int, checkpoint_pages: int | None = None
+) -> Engine:
     arguments: dict[str, Any] = {
         "poolclass": QueuePool,
         "pool_size": connections,
@@ -104,5 +147,5 @@ def _engine(url: str, *, writes: bool, full_sync: bool, connections: int) -> Eng
         arguments["module"] = dialect.sqlite_module()
         arguments["connect_args"] = {"check_same_thread": False}
     engine = create_engine(url, **arguments)
-    dialect.prepare(engine, writes=writes, full_sync=full_sync)
+    dialect.prepare(engine, writes=writes, full_sync=full_sync, checkpoint_pages=checkpoint_pages)
     return engine

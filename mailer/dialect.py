@@ -17,6 +17,9 @@ BUSY_TIMEOUT_MS = 30_000
 CACHE_KIB = 65_536
 JOURNAL_LIMIT_BYTES = 64 * 1024 * 1024
 
+# Execution option of a connection that fills temporary tables: it begins without the write lock.
+STAGING = "staging"
+
 
 def sqlite_module() -> ModuleType:
     """The newest SQLite at hand: the pysqlite3 wheel, else the interpreter's own."""
@@ -49,7 +52,7 @@ def is_sqlite(bind: Engine | Connection) -> bool:
     return bind.dialect.name == "sqlite"
 
 
-def prepare(engine: Engine, *, writes: bool, full_sync: bool) -> None:
+def prepare(engine: Engine, *, writes: bool, full_sync: bool, checkpoint_pages: int | None = None) -> None:
     """Give an engine its pragmas and its kind of BEGIN.
 
     Writers begin IMMEDIATE, since a deferred one that reads first fails at once when another has
@@ -71,13 +74,16 @@ def prepare(engine: Engine, *, writes: bool, full_sync: bool) -> None:
         cursor.execute("PRAGMA trusted_schema = OFF")
         cursor.execute("PRAGMA cell_size_check = ON")
         cursor.execute("PRAGMA secure_delete = ON")  # an erased address leaves no trace in free pages
+        if checkpoint_pages:
+            cursor.execute(f"PRAGMA wal_autocheckpoint = {checkpoint_pages}")
         if not writes:
             cursor.execute("PRAGMA query_only = ON")
         cursor.close()
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+        locks = writes and not connection.get_execution_options().get(STAGING)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if locks else "BEGIN")
 
 
 def insert(bind: Engine | Connection, table: Table) -> SqliteInsert | PostgresInsert:
@@ -91,6 +97,15 @@ def json_text(bind: Engine | Connection, column: Any, key: str) -> ColumnElement
         return func.json_extract(column, '$."' + key.replace('"', '""') + '"')
     extracted: ColumnElement[Any] = column.op("->>")(key)
     return extracted
+
+
+def checkpoint(engine: Engine) -> None:
+    """Bring everything that was committed to the disk, waiting for nobody."""
+    if is_sqlite(engine):
+        with engine.connect() as connection:
+            connection.connection.driver_connection.execute(  # type: ignore[union-attr]
+                "PRAGMA wal_checkpoint(PASSIVE)"
+            )
 
 
 def truncate_journal(engine: Engine) -> None:

@@ -1,0 +1,178 @@
+"""Single cells made into values: text, yes or no, times, topics and names of lists.
+
+A cell that cannot be read refuses its row; it is never guessed at. An empty cell is None: it leaves
+what is there.
+"""
+
+import csv
+import difflib
+import re
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+
+from subscribers import choices
+from subscribers.errors import NewsletterError
+from subscribers.lists import slug_of
+from subscribers.transfer.guard import unguard
+
+CELL_MAX_CHARACTERS = 10_000
+# Distinct values of a column that are read once; most files repeat theirs.
+CACHE = 10_000
+# A file with more lists than this has another column under that name.
+LISTS_MAX = 1_000
+# Clocks of other systems may be ahead, and a day may have begun there.
+FUTURE_TOLERANCE = timedelta(days=1)
+
+ALL_TOPICS_MASK = -1  # stands for "all" where a mask stands for choices
+
+_YES = frozenset({"true", "yes", "y", "1", "on", "t"})
+_NO = frozenset({"false", "no", "n", "0", "off", "f"})
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
+
+
+class RowRefused(Exception):
+    """Why a row is not taken; `short` says it without the value."""
+
+    def __init__(self, reason: str, short: str | None = None) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.short = short
+
+
+def text(cell: str) -> str:
+    """The text of a cell: trimmed, a formula guard undone, control characters gone."""
+    cell = cell.strip()
+    if cell.startswith("'"):
+        cell = unguard(cell).strip()
+    if not cell.isprintable():
+        cell = _CONTROL.sub("", cell.replace("\r\n", "\n").replace("\r", "\n")).strip()
+    return cell
+
+
+def short_text(cell: str, column: str) -> str | None:
+    """A text of at most CELL_MAX_CHARACTERS; None when there is none."""
+    found = text(cell)
+    if len(found) > CELL_MAX_CHARACTERS:
+        raise RowRefused(f"the cell '{column}' has more than {CELL_MAX_CHARACTERS:,} characters")
+    return found or None
+
+
+def yes_or_no(cell: str) -> bool | None:
+    word = text(cell).casefold()
+    if word in _YES:
+        return True
+    if word in _NO:
+        return False
+    if word:
+        raise RowRefused(
+            f"track_consent is {_shown(word)}: say yes or no", "track_consent is neither yes nor no"
+        )
+    return None
+
+
+def time_reader(now: datetime) -> Callable[[str, str], datetime | None]:
+    """Reads ISO dates and times, UTC where no zone is said: (cell, column) -> instant."""
+    latest = now + FUTURE_TOLERANCE
+
+    @lru_cache(maxsize=CACHE)
+    def read(cell: str, column: str) -> datetime | None:
+        word = text(cell)
+        if not word:
+            return None
+        wrong = f"{column} is no date"
+        try:
+            at = datetime.fromisoformat(word)
+            at = at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+        except (ValueError, OverflowError):
+            raise RowRefused(
+                f"{column} is {_shown(word)}, which is no date: write 2026-04-10 or 2026-04-10T07:30:00Z",
+                wrong,
+            ) from None
+        if at > latest:
+            raise RowRefused(f"{column} is {_shown(word)}, which lies in the future", wrong)
+        return at
+
+    return read
+
+
+def topics_reader(
+    topics: Mapping[str, str], bits: Mapping[str, int], *, ignore_unknown: bool
+) -> Callable[[str], int | None]:
+    """Reads slugs or names between `;` or `,`, `all` or `none`: cell -> mask, ALL_TOPICS_MASK or None."""
+    known = {name.strip().casefold(): slug for slug, name in topics.items()}
+    known |= {slug.casefold(): slug for slug in topics}
+
+    @lru_cache(maxsize=CACHE)
+    def read(cell: str) -> int | None:
+        words = _words(text(cell), known)
+        if not words:
+            return None
+        if choices.ALL_TOPICS in words:
+            return ALL_TOPICS_MASK
+        mask, understood = 0, False
+        for word in words:
+            slug = known.get(word)
+            if slug is not None:
+                mask |= 1 << bits[slug]
+            elif word != choices.NO_TOPICS and not ignore_unknown:
+                raise RowRefused(_unknown_topic(word, known), "a topic is not declared")
+            understood = understood or slug is not None or word == choices.NO_TOPICS
+        return mask if understood else None
+
+    return read
+
+
+def lists_reader(names: dict[str, int]) -> Callable[[str], tuple[int, ...]]:
+    """Reads names between `;` or `,`, quoted or not: cell -> numbers; `names` grows by what is new."""
+
+    @lru_cache(maxsize=CACHE)
+    def read(cell: str) -> tuple[int, ...]:
+        numbers = []
+        for name in _names(text(cell)):
+            try:
+                slug_of(name)
+            except NewsletterError as error:
+                raise RowRefused(error.message.rstrip("."), "the name of a list cannot be read") from None
+            if name not in names and len(names) >= LISTS_MAX:
+                raise NewsletterError(
+                    f"the file names more than {LISTS_MAX:,} lists.",
+                    field="lists",
+                    cure="Is another column called 'lists' or 'tags'? Rename it.",
+                )
+            numbers.append(names.setdefault(name, len(names)))
+        return tuple(dict.fromkeys(numbers))
+
+    return read
+
+
+def _words(cell: str, known: Mapping[str, str]) -> list[str]:
+    """The parts of a topics cell, in small letters; a name may itself hold a comma."""
+    words = []
+    for part in cell.casefold().split(";"):
+        whole = part.strip()
+        words += [whole] if whole in known else [word.strip() for word in whole.split(",")]
+    return [word for word in words if word]
+
+
+def _names(cell: str) -> list[str]:
+    if not cell:
+        return []
+    if '"' in cell:
+        try:
+            names = next(csv.reader([cell], skipinitialspace=True, strict=True), [])
+        except csv.Error:
+            names = re.split("[;,]", cell.replace('"', ""))
+    else:
+        names = re.split("[;,]", cell)
+    return [" ".join(name.split()) for name in names if name.strip()]
+
+
+def _unknown_topic(word: str, known: Mapping[str, str]) -> str:
+    near = difflib.get_close_matches(word[:60], known, n=1)
+    hint = f"; did you mean '{known[near[0]]}'?" if near else ""
+    return f"the topic {_shown(word)} is not declared{hint}"
+
+
+def _shown(word: str) -> str:
+    return repr(word if len(word) <= 60 else word[:60] + "…")

@@ -1,0 +1,19 @@
+"""Cells that a spreadsheet would run as formulas: disarmed on the way out, restored on the way in.
+
+A leading apostrophe makes a spreadsheet show the text as it is (OWASP, "CSV injection").
+"""
+
+import re
+
+_FORMULA = re.compile(r"'*[=+\-@\t\r]")
+_GUARDED = re.compile(r"'+[=+\-@\t\r]")
+
+
+def guard(cell: str) -> str:
+    """The cell as a spreadsheet may see it; `unguard` gives back exactly what went in."""
+    return "'" + cell if _FORMULA.match(cell) else cell
+
+
+def unguard(cell: str) -> str:
+    """The cell without the apostrophe that `guard` put before it."""
+    return cell[1:] if _GUARDED.match(cell) else cell

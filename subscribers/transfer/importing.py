@@ -1,0 +1,130 @@
+"""Import: read and check the whole file, then write it chunk by chunk.
+
+Safe to repeat: the same file again changes nothing, and an import that was broken off is finished by
+repeating it.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from datetime import datetime
+from pathlib import Path
+from typing import Protocol
+
+from sqlalchemy import Connection
+
+from subscribers.errors import NewsletterError
+from subscribers.topics import ensure_topics
+from subscribers.transfer import columns as headers
+from subscribers.transfer.applying import CHUNK_CHARACTERS, CHUNK_ROWS, apply_chunk
+from subscribers.transfer.cells import RowRefused
+from subscribers.transfer.merging import IMPORT_SOURCE, ImportRun
+from subscribers.transfer.options import ImportOptions
+from subscribers.transfer.people import Person, person_reader
+from subscribers.transfer.reading import BrokenRow, Source, find_header, open_text
+from subscribers.transfer.report import ImportReport
+from subscribers.transfer.staging import Staging
+
+# Rows between two calls of `on_progress` while the file is read.
+PROGRESS_ROWS = 5_000
+FILE_NAME_MAX_CHARACTERS = 120
+
+# (rows done, all rows): read first, when the second is not known yet; then written.
+Progress = Callable[[int, int | None], None]
+
+
+class Writers(Protocol):
+    """Hands out write transactions; mailer's `Database` is one."""
+
+    def ledger(self) -> AbstractContextManager[Connection]:
+        """A durable one."""
+
+    def bulk(self) -> AbstractContextManager[Callable[[], AbstractContextManager[Connection]]]:
+        """A way to open many that can be repeated; durable when the block ends."""
+
+
+def import_csv(
+    database: Writers,
+    path: Path,
+    options: ImportOptions,
+    *,
+    now: datetime,
+    on_progress: Progress | None = None,
+) -> ImportReport:
+    """Import people from a file. Raises NewsletterError when the file as a whole cannot be read."""
+    if not options.basis.strip():
+        raise NewsletterError(
+            "an import needs a basis: why you may write to these people.",
+            field="basis",
+            cure='For example: --basis "signed up at the congress booth, April 2026".',
+        )
+    tell = on_progress or _say_nothing
+    report = ImportReport()
+    list_names: dict[str, int] = {}
+    with Staging() as staging:
+        with open_text(path) as text:
+            source = find_header(text, headers.EMAIL_NAMES, name=str(path))
+            columns = headers.read_header(source.header, file=str(path), line=source.header_line)
+            report.skipped_columns = columns.skipped
+            report.attribute_columns = tuple(name for _, name in columns.attributes)
+            with database.ledger() as connection:
+                bits = ensure_topics(connection, options.topics)
+            read_person = person_reader(columns, options, bits, list_names, now)
+            _stage(source, read_person, staging, report, tell, file=str(path))
+        run = ImportRun(options, _label(path), now, tuple(list_names))
+        done = len(report.refused)
+        with database.bulk() as transaction:
+            for chunk in _chunks(staging.winners(report.refused)):
+                with transaction() as connection:
+                    apply_chunk(connection, chunk, run, bits, report)
+                done += len(chunk)
+                tell(done, report.read)
+    return report
+
+
+def _say_nothing(done: int, total: int | None) -> None:
+    pass
+
+
+def _stage(
+    source: Source,
+    read_person: Callable[[int, list[str]], Person],
+    staging: Staging,
+    report: ImportReport,
+    tell: Progress,
+    *,
+    file: str,
+) -> None:
+    refused = report.refused
+    try:
+        for line, cells in source.rows():
+            report.read += 1
+            if report.read % PROGRESS_ROWS == 0:
+                tell(report.read, None)
+            if isinstance(cells, BrokenRow):
+                refused.refuse(line, cells.reason)
+                continue
+            try:
+                staging.add(read_person(line, cells))
+            except RowRefused as error:
+                refused.refuse(line, error.reason, short=error.short)
+    except NewsletterError as error:
+        error.file = file
+        raise
+
+
+def _chunks(people: Iterator[Person]) -> Iterator[list[Person]]:
+    """Chunks of CHUNK_ROWS people, or fewer when their texts are long."""
+    chunk: list[Person] = []
+    characters = 0
+    for person in people:
+        chunk.append(person)
+        characters += len(person.attributes or "") + len(person.consent_wording or "")
+        if len(chunk) >= CHUNK_ROWS or characters >= CHUNK_CHARACTERS:
+            yield chunk
+            chunk, characters = [], 0
+    if chunk:
+        yield chunk
+
+
+def _label(path: Path) -> str:
+    return IMPORT_SOURCE + path.name[:FILE_NAME_MAX_CHARACTERS]
