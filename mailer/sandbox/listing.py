@@ -75,11 +75,16 @@ def listing(mailbox: Mailbox, *, search: str, wanted: str, page: int, order: Ord
     )
 
 
-def counts(mailbox: Mailbox) -> dict[str, int]:
-    """How many letters each filter shows."""
+def counts(mailbox: Mailbox, search: str) -> dict[str, int]:
+    """How many letters of a search each filter shows."""
     sums = ", ".join(f"coalesce(sum({condition}), 0) AS '{name}'" for name, condition in FILTERS.items())
-    found = mailbox.row(f"SELECT {sums} FROM letter")  # noqa: S608 - conditions above
+    where, values = _condition(search, "all")
+    found = mailbox.row(f"SELECT {sums} FROM letter WHERE {where}", values)  # noqa: S608
     return {name: int(value) for name, value in (found or {}).items()}
+
+
+def is_empty(mailbox: Mailbox) -> bool:
+    return mailbox.row("SELECT 1 FROM letter LIMIT 1") is None
 
 
 def neighbours(mailbox: Mailbox, letter_id: int, search: str, wanted: str) -> tuple[int | None, int | None]:

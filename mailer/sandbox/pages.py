@@ -66,7 +66,8 @@ class Pages:
         return self._page(
             "list.html.j2",
             listing=found,
-            counts=listing.counts(state.mailbox),
+            counts=listing.counts(state.mailbox, search),
+            is_empty=listing.is_empty(state.mailbox),
             search=search,
             wanted=wanted,
             address=str(request.base_url).rstrip("/"),
@@ -154,10 +155,11 @@ def _templates(settings: Settings) -> Environment:
     return templates
 
 
-def _clock(seconds: float, *, with_date: bool = True) -> str:
-    """Local time of this machine: whoever looks sits in front of it."""
+def _clock(seconds: float) -> str:
+    """Local time of this machine: whoever looks sits in front of it. Today's go without the date."""
     local = datetime.fromtimestamp(seconds).astimezone()
-    return local.strftime("%d %b %H:%M:%S" if with_date else "%H:%M:%S")
+    is_today = local.date() == datetime.now().astimezone().date()
+    return local.strftime("%H:%M:%S" if is_today else "%d %b %H:%M:%S")
 
 
 def _search(request: Request) -> str:
