@@ -1,0 +1,184 @@
+"""One request of mail/send for up to 1,000 readers of one edition, as plain values.
+
+Pure. One reader stands in each personalization, with nobody's name beside the address; what is a
+reader's own travels as substitutions, list headers and two opaque custom args. No topic, name or
+address stands anywhere else. It refuses a request in which an address stands twice.
+"""
+
+import html
+import secrets
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import orjson
+
+from mailer.delivery.transport import Call
+from mailer.editions.links import NAMELESS
+from mailer.links import NAME_MAX_CHARACTERS, Doors, Purpose, Slot, Slots, Tokens
+
+DELIVERY_ARG = "nl_d"
+ATTEMPT_ARG = "nl_a"
+# SendGrid, Mail Send: substitutions of one personalization, and custom args of one message.
+SUBSTITUTIONS_MAX_BYTES = 10_000
+CUSTOM_ARGS_MAX_BYTES = 10_000
+ONE_CLICK = "List-Unsubscribe=One-Click"  # RFC 8058, 3.1
+NONCE_CHARACTERS = 8
+# Base32 without what is read wrongly aloud; lower case, so that no `[[…]]` of a text looks alike.
+_BASE32 = "abcdefghijklmnopqrstuvwxyz234567"
+
+# SendGrid's own tracking stays off, whatever the account's settings say: ours counts.
+TRACKING_OFF: dict[str, Any] = {
+    "click_tracking": {"enable": False, "enable_text": False},
+    "open_tracking": {"enable": False},
+    "subscription_tracking": {"enable": False},
+    "ganalytics": {"enable": False},
+}
+
+Individual = Literal["with-consent", "everyone", "nobody"]
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """What all readers of a call share."""
+
+    campaign_id: int
+    sender: dict[str, Any]  # {"from": {"email", "name"}, "reply_to": {"email"} or None}
+    subject: str
+    html: str
+    text: str
+    nonce: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """One personalization. `is_measured`: consent to be counted in person, as it stands now."""
+
+    delivery_id: int
+    email: str
+    name: str
+    is_measured: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Signers:
+    """The five tokens of a letter, ready to sign many ids."""
+
+    view: Callable[[int], str]
+    leave: Callable[[int], str]
+    prefs: Callable[[int], str]
+    track: Callable[[int], str]
+    event: Callable[[int], str]
+    track_campaign: Callable[[int], str]
+
+    @classmethod
+    def of(cls, tokens: Tokens) -> "Signers":
+        return cls(
+            tokens.signer(Purpose.READ),
+            tokens.signer(Purpose.LEAVE),
+            tokens.signer(Purpose.PREFS),
+            tokens.signer(Purpose.TRACK),
+            tokens.signer(Purpose.EVENT),
+            tokens.signer(Purpose.TRACK_CAMPAIGN),
+        )
+
+
+def build(
+    letter: Letter,
+    readers: Sequence[Reader],
+    *,
+    attempt_id: str,
+    signers: Signers,
+    doors: Doors,
+    individual: Individual,
+) -> Call:
+    """The request for these readers. Raises ValueError when an address stands in it twice."""
+    if len({reader.email.casefold() for reader in readers}) != len(readers):
+        raise ValueError("an address stands twice in one request")
+    letter = _with_free_nonce(letter, readers)
+    body = {
+        "from": letter.sender["from"],
+        **({"reply_to": letter.sender["reply_to"]} if letter.sender.get("reply_to") else {}),
+        "subject": letter.subject,
+        "content": [
+            {"type": "text/plain", "value": letter.text},
+            {"type": "text/html", "value": letter.html},
+        ],
+        "tracking_settings": TRACKING_OFF,
+        "personalizations": _personalizations(
+            letter, readers, attempt_id=attempt_id, signers=signers, doors=doors, individual=individual
+        ),
+    }
+    return Call(body, orjson.dumps(body), len(readers))
+
+
+def draw_nonce(*texts: str) -> str:
+    """Eight characters that occur in none of the texts."""
+    while True:
+        nonce = "".join(secrets.choice(_BASE32) for _ in range(NONCE_CHARACTERS))
+        if not any(nonce in text for text in texts):
+            return nonce
+
+
+def _with_free_nonce(letter: Letter, readers: Sequence[Reader]) -> Letter:
+    """The letter, its keys renamed when a reader's name contains them: replacing is blind to order."""
+    names = "\n".join(reader.name for reader in readers)
+    if letter.nonce not in names:
+        return letter
+    nonce = draw_nonce(names, letter.subject, letter.html, letter.text)
+    old, new = Slots(letter.nonce), Slots(nonce)
+    parts = [letter.subject, letter.html, letter.text]
+    for slot in Slot:
+        parts = [part.replace(old.key(slot), new.key(slot)) for part in parts]
+    return Letter(letter.campaign_id, letter.sender, parts[0], parts[1], parts[2], nonce)
+
+
+def _personalizations(
+    letter: Letter,
+    readers: Sequence[Reader],
+    *,
+    attempt_id: str,
+    signers: Signers,
+    doors: Doors,
+    individual: Individual,
+) -> list[dict[str, Any]]:
+    slots = Slots(letter.nonce)
+    key_t, key_v, key_u, key_p, key_n, key_m = (slots.key(slot) for slot in Slot)
+    # A name leaves only where the letter greets with it.
+    greets_html = any(key_n in part for part in (letter.subject, letter.html, letter.text))
+    greets_text = any(key_m in part for part in (letter.subject, letter.html, letter.text))
+    for_all = signers.track_campaign(letter.campaign_id)
+    made = []
+    for reader in readers:
+        number = reader.delivery_id
+        is_measured = individual == "everyone" or (individual == "with-consent" and reader.is_measured)
+        leave = signers.leave(number)
+        values = {
+            key_t: signers.track(number) if is_measured else for_all,
+            key_v: signers.view(number),
+            key_u: leave,
+            key_p: signers.prefs(number),
+        }
+        if greets_html or greets_text:
+            name = plain_name(reader.name)
+            if greets_html:
+                values[key_n] = html.escape(name)
+            if greets_text:
+                values[key_m] = name
+        made.append(
+            {
+                "to": [{"email": reader.email}],
+                "headers": {
+                    "List-Unsubscribe": doors.list_unsubscribe(leave),
+                    "List-Unsubscribe-Post": ONE_CLICK,
+                },
+                "substitutions": values,
+                "custom_args": {DELIVERY_ARG: signers.event(number), ATTEMPT_ARG: attempt_id},
+            }
+        )
+    return made
+
+
+def plain_name(name: str) -> str:
+    """The name on one line, "you" for none."""
+    return " ".join(name.split())[:NAME_MAX_CHARACTERS] or NAMELESS

@@ -1,0 +1,333 @@
+"""A campaign's life and its account: plan, pause, resume, cancel, finish, and the equation.
+
+States read and written here (campaign):
+`create` -> preparing · `pause` sending -> paused · `resume` paused -> sending (or finished, when
+nothing is left) · `cancel` any unfinished -> cancelled · `finish_if_done` sending -> finished
+and (chunk) `cancel`, `withhold_if_cancelled`: waiting, claimed -> withheld. A call in flight is never
+touched. Always: frozen = waiting + accepted + rejected + withheld + held, a sum over chunks.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, case, exists, func, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from mailer.delivery.tables import campaigns, chunks, deliveries, issues, skips
+from mailer.models import CampaignStatus, ChunkState, Handover
+from subscribers.errors import NewsletterError, NotFound
+
+CANCELLED = "cancelled"  # why a letter was withheld
+BY_HAND = "paused by hand"
+
+FINAL = (CampaignStatus.FINISHED, CampaignStatus.CANCELLED)
+# Chunks that somebody still has work with; uncertain ones wait for evidence, not for work.
+OPEN = (ChunkState.WAITING, ChunkState.CLAIMED, ChunkState.SUBMITTING)
+
+
+@dataclass(frozen=True, slots=True)
+class CampaignState:
+    """Where a campaign stands. `frozen` is always the sum of the five after it."""
+
+    campaign: int
+    issue: str
+    status: str
+    pause_reason: str | None
+    frozen: int
+    waiting: int
+    accepted: int
+    rejected: int
+    withheld: int
+    held: int
+    skipped: Mapping[str, int]
+
+    def as_json(self) -> dict[str, Any]:
+        """The shape that scripts rely on."""
+        return {name: getattr(self, name) for name in self.__slots__} | {"skipped": dict(self.skipped)}
+
+
+def create(
+    connection: Connection,
+    *,
+    issue_id: int,
+    revision_id: int,
+    audience: Mapping[str, Any],
+    sender: Mapping[str, Any],
+    now: datetime,
+) -> int:
+    """Begin a campaign; the freeze follows. Raises NewsletterError when the issue has an unfinished one."""
+    try:
+        with connection.begin_nested():
+            made = connection.execute(
+                insert(campaigns)
+                .values(
+                    issue_id=issue_id,
+                    revision_id=revision_id,
+                    audience=dict(audience),
+                    status=CampaignStatus.PREPARING,
+                    proven=False,
+                    created_at=now,
+                    sender=dict(sender),
+                )
+                .returning(campaigns.c.id)
+            )
+            return int(made.scalar_one())
+    except IntegrityError:
+        require_no_other(connection, issue_id)
+        raise
+
+
+def require_no_other(connection: Connection, issue_id: int, campaign_id: int | None = None) -> None:
+    """Raise when another campaign of the issue is unfinished."""
+    other = unfinished(connection, issue_id)
+    if other is not None and other != campaign_id:
+        raise NewsletterError(
+            f"campaign {other} of this issue is not finished.",
+            cure=f"Go on with it: 'mailer resume {other}' or 'mailer worker'; or 'mailer cancel {other}'.",
+        )
+
+
+def unfinished(connection: Connection, issue_id: int) -> int | None:
+    """The one campaign of an issue that is neither finished nor cancelled."""
+    return connection.execute(
+        select(campaigns.c.id).where(campaigns.c.issue_id == issue_id, campaigns.c.status.not_in(FINAL))
+    ).scalar_one_or_none()
+
+
+def under_way(connection: Connection, status: CampaignStatus) -> list[int]:
+    """The campaigns in one status, oldest first."""
+    found = connection.execute(
+        select(campaigns.c.id).where(campaigns.c.status == status).order_by(campaigns.c.id)
+    )
+    return list(found.scalars())
+
+
+def status(connection: Connection, campaign_id: int) -> CampaignState:
+    """Where a campaign stands. Raises NotFound."""
+    found = _states(connection, campaigns.c.id == campaign_id)
+    if not found:
+        raise NotFound(f"there is no campaign {campaign_id}.", cure="See 'mailer campaigns'.")
+    return found[0]
+
+
+def list_all(connection: Connection) -> list[CampaignState]:
+    """Every campaign, newest first."""
+    return _states(connection, campaigns.c.id > 0)
+
+
+def pause(connection: Connection, campaign_id: int, reason: str = BY_HAND) -> bool:
+    """Stop handing over; calls in flight end. False when it is paused already. Raises when it is over."""
+    if _change(
+        connection, campaign_id, (CampaignStatus.SENDING,), CampaignStatus.PAUSED, pause_reason=reason
+    ):
+        return True
+    return _refuse_unless(connection, campaign_id, CampaignStatus.PAUSED, "pause")
+
+
+def pause_if_sending(connection: Connection, campaign_id: int, reason: str) -> None:
+    """Pause for a reason met on the way; a campaign that is paused or over keeps its own."""
+    _change(connection, campaign_id, (CampaignStatus.SENDING,), CampaignStatus.PAUSED, pause_reason=reason)
+
+
+def resume(connection: Connection, campaign_id: int, now: datetime) -> bool:
+    """Let a paused campaign go on, at once. False when it is under way already. Raises when it is over."""
+    if _change(
+        connection,
+        campaign_id,
+        (CampaignStatus.PAUSED,),
+        CampaignStatus.SENDING,
+        pause_reason=None,
+        not_before=None,
+    ):
+        connection.execute(
+            update(chunks)
+            .where(chunks.c.campaign_id == campaign_id, chunks.c.state == ChunkState.WAITING)
+            .values(failures=0)
+        )
+        finish_if_done(connection, campaign_id, now)
+        return True
+    return _refuse_unless(connection, campaign_id, CampaignStatus.SENDING, "resume")
+
+
+def cancel(connection: Connection, campaign_id: int, now: datetime) -> bool:
+    """End a campaign: what has not left will not leave. False when it is cancelled already."""
+    unfinished_ones = tuple(state for state in CampaignStatus if state not in FINAL)
+    if _change(
+        connection,
+        campaign_id,
+        unfinished_ones,
+        CampaignStatus.CANCELLED,
+        pause_reason=None,
+        finished_at=now,
+    ):
+        withhold_if_cancelled(connection, campaign_id)
+        return True
+    return _refuse_unless(connection, campaign_id, CampaignStatus.CANCELLED, "cancel")
+
+
+def withhold_if_cancelled(connection: Connection, campaign_id: int) -> None:
+    """Withhold what a cancelled campaign still has waiting; calls in flight end by themselves."""
+    is_cancelled = exists().where(
+        campaigns.c.id == campaign_id, campaigns.c.status == CampaignStatus.CANCELLED
+    )
+    ids = (
+        connection.execute(
+            update(chunks)
+            .where(
+                chunks.c.campaign_id == campaign_id,
+                chunks.c.state.in_((ChunkState.WAITING, ChunkState.CLAIMED)),
+                is_cancelled,
+            )
+            .values(
+                state=ChunkState.WITHHELD,
+                owner=None,
+                lease_until=None,
+                withheld=chunks.c.recipients - chunks.c.rejected,
+            )
+            .returning(chunks.c.id)
+        )
+        .scalars()
+        .all()
+    )
+    for start in range(0, len(ids), 1000):
+        connection.execute(
+            update(deliveries)
+            .where(
+                deliveries.c.chunk_id.in_(ids[start : start + 1000]),
+                deliveries.c.handover == Handover.WAITING,
+            )
+            .values(handover=Handover.WITHHELD, reason=CANCELLED)
+        )
+
+
+def finish_if_done(connection: Connection, campaign_id: int, now: datetime) -> bool:
+    """sending -> finished, when no chunk has work left; held ones may remain."""
+    has_open = exists().where(chunks.c.campaign_id == campaign_id, chunks.c.state.in_(OPEN))
+    changed = connection.execute(
+        update(campaigns)
+        .where(campaigns.c.id == campaign_id, campaigns.c.status == CampaignStatus.SENDING, ~has_open)
+        .values(status=CampaignStatus.FINISHED, finished_at=now)
+    )
+    return changed.rowcount == 1
+
+
+def finish_all_done(connection: Connection, now: datetime) -> None:
+    """sending -> finished for every campaign without work left: an event may have taken the last of it."""
+    has_open = exists().where(chunks.c.campaign_id == campaigns.c.id, chunks.c.state.in_(OPEN))
+    connection.execute(
+        update(campaigns)
+        .where(campaigns.c.status == CampaignStatus.SENDING, ~has_open)
+        .values(status=CampaignStatus.FINISHED, finished_at=now)
+    )
+
+
+def reopen(connection: Connection, campaign_id: int) -> bool:
+    """finished -> sending, for letters that go again. False when the issue has another one under way."""
+    row = connection.execute(
+        select(campaigns.c.status, campaigns.c.issue_id).where(campaigns.c.id == campaign_id)
+    ).one()
+    if row.status != CampaignStatus.FINISHED:
+        return True
+    if unfinished(connection, row.issue_id) is not None:
+        return False
+    return _change(
+        connection, campaign_id, (CampaignStatus.FINISHED,), CampaignStatus.SENDING, finished_at=None
+    )
+
+
+def hold_back(connection: Connection, campaign_id: int, until: datetime) -> None:
+    """Claim nothing of a campaign before this time; a later time already set stays."""
+    connection.execute(
+        update(campaigns)
+        .where(
+            campaigns.c.id == campaign_id,
+            (campaigns.c.not_before.is_(None)) | (campaigns.c.not_before < until),
+        )
+        .values(not_before=until)
+    )
+
+
+def _change(
+    connection: Connection,
+    campaign_id: int,
+    old: tuple[CampaignStatus, ...],
+    new: CampaignStatus,
+    **values: Any,
+) -> bool:
+    changed = connection.execute(
+        update(campaigns)
+        .where(campaigns.c.id == campaign_id, campaigns.c.status.in_(old))
+        .values(status=new, **values)
+    )
+    return changed.rowcount == 1
+
+
+def _refuse_unless(connection: Connection, campaign_id: int, wanted: CampaignStatus, verb: str) -> bool:
+    """False when the campaign is in the wanted status already; else the refusal."""
+    found = connection.execute(
+        select(campaigns.c.status).where(campaigns.c.id == campaign_id)
+    ).scalar_one_or_none()
+    if found is None:
+        raise NotFound(f"there is no campaign {campaign_id}.", cure="See 'mailer campaigns'.")
+    if found == wanted:
+        return False
+    raise NewsletterError(
+        f"campaign {campaign_id} is {found}; there is nothing to {verb}.",
+        cure=f"See 'mailer status {campaign_id}'.",
+    )
+
+
+def _states(connection: Connection, which: Any) -> list[CampaignState]:
+    rest = chunks.c.recipients - chunks.c.rejected - chunks.c.withheld
+
+    def share(*states: ChunkState) -> Any:
+        return func.coalesce(func.sum(case((chunks.c.state.in_(states), rest), else_=0)), 0)
+
+    rows = connection.execute(
+        select(
+            campaigns.c.id,
+            issues.c.slug,
+            campaigns.c.status,
+            campaigns.c.pause_reason,
+            func.coalesce(func.sum(chunks.c.recipients), 0).label("frozen"),
+            share(*OPEN).label("waiting"),
+            share(ChunkState.ACCEPTED).label("accepted"),
+            func.coalesce(func.sum(chunks.c.rejected), 0).label("rejected"),
+            func.coalesce(func.sum(chunks.c.withheld), 0).label("withheld"),
+            share(ChunkState.UNCERTAIN).label("held"),
+        )
+        .join(issues, issues.c.id == campaigns.c.issue_id)
+        .outerjoin(chunks, chunks.c.campaign_id == campaigns.c.id)
+        .where(which)
+        .group_by(campaigns.c.id, issues.c.slug, campaigns.c.status, campaigns.c.pause_reason)
+        .order_by(campaigns.c.id.desc())
+    ).all()
+    reasons: dict[int, dict[str, int]] = {}
+    ids = [row.id for row in rows]
+    counted = connection.execute(
+        select(skips.c.campaign_id, skips.c.reason, func.count())
+        .where(skips.c.campaign_id.in_(ids))
+        .group_by(skips.c.campaign_id, skips.c.reason)
+        .order_by(skips.c.campaign_id, func.count().desc(), skips.c.reason)
+    )
+    for campaign_id, reason, number in counted:
+        reasons.setdefault(campaign_id, {})[reason] = number
+    return [_state(row, reasons.get(row.id, {})) for row in rows]
+
+
+def _state(row: Any, skipped: Mapping[str, int]) -> CampaignState:
+    return CampaignState(
+        campaign=row.id,
+        issue=row.slug,
+        status=row.status,
+        pause_reason=row.pause_reason,
+        frozen=int(row.frozen),
+        waiting=int(row.waiting),
+        accepted=int(row.accepted),
+        rejected=int(row.rejected),
+        withheld=int(row.withheld),
+        held=int(row.held),
+        skipped=skipped,
+    )

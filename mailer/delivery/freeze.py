@@ -1,0 +1,463 @@
+"""A campaign becomes editions, chunks and deliveries, all at once: the moment that decides who gets what.
+
+Prepare (no lock): the plan, the links, each edition rendered once. Stage (no lock): every reader's
+place in temporary tables. Commit (one short transaction): preparing -> sending, with all rows, or
+nothing. Whoever comes second finds the campaign no longer preparing and changes nothing.
+States: campaign preparing -> sending (-> finished when nobody is to get anything); -> cancelled when
+it cannot be made. Writes edition, link, campaign_story, chunk, delivery, skip.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import (
+    Boolean,
+    Column,
+    Connection,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    and_,
+    func,
+    insert,
+    literal,
+    select,
+    update,
+)
+
+from mailer import dialect
+from mailer.config import Settings
+from mailer.database import Database, staged
+from mailer.delivery import plan as planning
+from mailer.delivery.audience import Audience, SkipReason, people
+from mailer.delivery.body import draw_nonce
+from mailer.delivery.campaigns import cancel, finish_if_done
+from mailer.delivery.plan import Leaves, Plan
+from mailer.delivery.tables import (
+    campaign_stories,
+    campaigns,
+    chunks,
+    deliveries,
+    editions,
+    links,
+    skips,
+    subscribers,
+)
+from mailer.editions.compose import compose
+from mailer.editions.content import EditionContent
+from mailer.editions.links import CampaignLinks, doors_of, link_places
+from mailer.editions.render import RenderedEdition, render
+from mailer.issues.store import load_revision
+from mailer.links import Slots
+from mailer.models import CampaignStatus, ChunkState
+from subscribers.errors import NewsletterError
+from subscribers.models import BigId, SubscriberStatus
+
+# A campaign that has been preparing for longer is taken up by others: whoever made it is gone.
+PREPARING_MAX = timedelta(seconds=60)
+# Readers who choose topics while we render may need an edition that we have not: begin again.
+PREPARE_TRIES = 5
+NO_EDITION = -1
+
+_scratch = MetaData()
+# A reader's set of topics -> the number of the edition within this freeze.
+_choice = Table(
+    "freeze_choice",
+    _scratch,
+    Column("all_topics", Boolean, primary_key=True),
+    Column("mask", BigId, primary_key=True, autoincrement=False),
+    Column("edition", Integer, nullable=False),
+    prefixes=["TEMPORARY"],
+)
+_person = Table(
+    "freeze_person",
+    _scratch,
+    Column("id", BigId, primary_key=True, autoincrement=False),
+    Column("edition", Integer),
+    Column("reason", String),
+    prefixes=["TEMPORARY"],
+)
+_place = Table(
+    "freeze_place",
+    _scratch,
+    Column("id", BigId, primary_key=True, autoincrement=False),
+    Column("edition", Integer, nullable=False),
+    Column("position", BigId, nullable=False),  # from 0, within the edition
+    prefixes=["TEMPORARY"],
+)
+_target = Table(
+    "freeze_target",
+    _scratch,
+    Column("edition", Integer, primary_key=True, autoincrement=False),
+    Column("edition_id", BigId, nullable=False),
+    Column("first_chunk_id", BigId, nullable=False),
+    prefixes=["TEMPORARY"],
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    content: EditionContent
+    rendered: RenderedEdition
+    nonce: str
+
+
+class _Again(Exception):
+    """What was prepared no longer fits the readers."""
+
+
+def freeze(
+    database: Database,
+    campaign_id: int,
+    *,
+    settings: Settings,
+    leaves: Leaves,
+    clock: Callable[[], datetime],
+) -> bool:
+    """Freeze a preparing campaign; False when somebody else has done it.
+
+    Raises NewsletterError when it cannot be made; the campaign is cancelled then.
+    """
+    prepared: dict[str, _Prepared] = {}
+    try:
+        for _ in range(PREPARE_TRIES):
+            with database.reader() as connection:
+                if not _is_preparing(connection, campaign_id):
+                    return False
+                plan = _plan(connection, campaign_id, settings, leaves, clock())
+            _prepare(database, campaign_id, plan, settings, prepared)
+            try:
+                with database.staging() as connection:
+                    with staged(connection):
+                        _stage(connection, plan, settings, leaves, clock())
+                    with connection.begin():
+                        return _commit(connection, campaign_id, plan, prepared, settings, clock())
+            except _Again:
+                continue
+        raise NewsletterError(
+            "readers changed their topics faster than the editions could be made.", cure="Send again."
+        )
+    except NewsletterError:
+        with database.ledger() as connection:
+            if _is_preparing(connection, campaign_id):
+                cancel(connection, campaign_id, clock())
+        raise
+
+
+def take_up(
+    database: Database, *, settings: Settings, leaves: Leaves, clock: Callable[[], datetime]
+) -> list[int]:
+    """Freeze what somebody began to prepare and did not end; the campaigns frozen."""
+    with database.reader() as connection:
+        left = connection.execute(
+            select(campaigns.c.id).where(
+                campaigns.c.status == CampaignStatus.PREPARING,
+                campaigns.c.created_at <= clock() - PREPARING_MAX,
+            )
+        ).scalars()
+        found = list(left)
+    return [
+        campaign_id
+        for campaign_id in found
+        if freeze(database, campaign_id, settings=settings, leaves=leaves, clock=clock)
+    ]
+
+
+def _is_preparing(connection: Connection, campaign_id: int) -> bool:
+    status = connection.execute(
+        select(campaigns.c.status).where(campaigns.c.id == campaign_id)
+    ).scalar_one_or_none()
+    return status == CampaignStatus.PREPARING
+
+
+def _plan(
+    connection: Connection, campaign_id: int, settings: Settings, leaves: Leaves, now: datetime
+) -> Plan:
+    row = connection.execute(
+        select(campaigns.c.revision_id, campaigns.c.audience).where(campaigns.c.id == campaign_id)
+    ).one()
+    return planning.make(
+        connection,
+        load_revision(connection, row.revision_id, settings),
+        Audience.from_json(row.audience),
+        settings=settings,
+        leaves=leaves(connection),
+        now=now,
+    )
+
+
+# -- prepare ----------------------------------------------------------------------------------------
+
+
+def _prepare(
+    database: Database, campaign_id: int, plan: Plan, settings: Settings, prepared: dict[str, _Prepared]
+) -> None:
+    """Render what `plan` needs and `prepared` lacks; the link rows come first, since letters name them."""
+    contents = {
+        edition.selection.key: compose(plan.issue, edition.selection, settings)
+        for edition in plan.editions
+        if edition.selection.key not in prepared
+    }
+    if not contents:
+        return
+    ids = _link_ids(database, campaign_id, contents.values())
+    for key, content in contents.items():
+        prepared[key] = _render(content, plan.issue.slug, ids, settings)
+
+
+def _link_ids(
+    database: Database, campaign_id: int, contents: Iterable[EditionContent]
+) -> dict[tuple[str, str], int]:
+    wanted = {(link.place, link.url): link for content in contents for link in link_places(content)}
+    with database.ledger() as connection:
+        if wanted:
+            connection.execute(
+                dialect.insert(connection, links).on_conflict_do_nothing(
+                    index_elements=["campaign_id", "place", "url"]
+                ),
+                [
+                    {
+                        "campaign_id": campaign_id,
+                        "place": link.place,
+                        "url": link.url,
+                        "story_number": link.story_number,
+                    }
+                    for link in wanted.values()
+                ],
+            )
+        rows = connection.execute(
+            select(links.c.place, links.c.url, links.c.id).where(links.c.campaign_id == campaign_id)
+        )
+        return {(place, url): number for place, url, number in rows}
+
+
+def _render(
+    content: EditionContent, slug: str, ids: dict[tuple[str, str], int], settings: Settings
+) -> _Prepared:
+    """The letter with slot keys whose nonce occurs nowhere but in them."""
+    doors = doors_of(settings)
+    while True:
+        nonce = draw_nonce(repr(content), repr(settings.newsletter), slug, doors.base_url)
+        slots = Slots(nonce)
+        rendered = render(content, settings, CampaignLinks(doors, slots, ids, slug), slots)
+        if nonce not in content.subject:
+            return _Prepared(content, rendered, nonce)
+
+
+# -- stage ------------------------------------------------------------------------------------------
+
+
+def _stage(connection: Connection, plan: Plan, settings: Settings, leaves: Leaves, now: datetime) -> None:
+    """Every person of the audience with an edition or a reason, every reader with a place.
+
+    Raises _Again when somebody chose a set of topics that the plan does not know.
+    """
+    _scratch.create_all(connection)
+    numbers = {edition.selection.key: number for number, edition in enumerate(plan.editions)}
+    if plan.choices:
+        connection.execute(
+            insert(_choice),
+            [
+                {"all_topics": wants_all, "mask": mask, "edition": numbers[key] if key else NO_EDITION}
+                for (wants_all, mask), key in plan.choices.items()
+            ],
+        )
+    chosen = people(
+        connection,
+        plan.audience,
+        issue_id=plan.issue.issue_id,
+        only_to=settings.sending.only_to,
+        leaves=leaves(connection),
+        now=now,
+    ).subquery()
+    everything, mask = planning.choice_columns(plan.topic_bits, chosen.c.all_topics, chosen.c.topic_mask)
+    connection.execute(
+        insert(_person).from_select(
+            ["id", "edition", "reason"],
+            select(chosen.c.id, _choice.c.edition, chosen.c.reason).outerjoin(
+                _choice, and_(_choice.c.all_topics == everything, _choice.c.mask == mask)
+            ),
+        )
+    )
+    unknown = select(_person.c.id).where(_person.c.reason.is_(None), _person.c.edition.is_(None)).limit(1)
+    if connection.execute(unknown).first() is not None:
+        raise _Again
+    connection.execute(
+        insert(_place).from_select(
+            ["id", "edition", "position"],
+            select(
+                _person.c.id,
+                _person.c.edition,
+                func.row_number().over(partition_by=_person.c.edition, order_by=_person.c.id) - 1,
+            ).where(_person.c.reason.is_(None), _person.c.edition != NO_EDITION),
+        )
+    )
+
+
+# -- commit -----------------------------------------------------------------------------------------
+
+
+def _commit(
+    connection: Connection,
+    campaign_id: int,
+    plan: Plan,
+    prepared: dict[str, _Prepared],
+    settings: Settings,
+    now: datetime,
+) -> bool:
+    changed = connection.execute(
+        update(campaigns)
+        .where(campaigns.c.id == campaign_id, campaigns.c.status == CampaignStatus.PREPARING)
+        .values(status=CampaignStatus.SENDING, frozen_at=now, started_at=now)
+    )
+    if changed.rowcount != 1:
+        return False
+    _require_known_choices(connection, plan, settings)
+    counted = connection.execute(select(_place.c.edition, func.count()).group_by(_place.c.edition))
+    readers = {row[0]: row[1] for row in counted}
+    _insert_editions(connection, campaign_id, plan, prepared, readers, settings.sending.chunk_size)
+    _insert_stories(connection, campaign_id, plan)
+    _insert_deliveries(connection, campaign_id, plan, settings.sending.chunk_size)
+    reason = func.coalesce(_person.c.reason, literal(str(SkipReason.NO_STORIES)))
+    connection.execute(
+        insert(skips).from_select(
+            ["campaign_id", "subscriber_id", "reason"],
+            select(literal(campaign_id), _person.c.id, reason)
+            .where(_person.c.reason.is_not(None) | (_person.c.edition == NO_EDITION))
+            .order_by(_person.c.id),
+        )
+    )
+    finish_if_done(connection, campaign_id, now)
+    return True
+
+
+def _require_known_choices(connection: Connection, plan: Plan, settings: Settings) -> None:
+    """Raise _Again when somebody has chosen, since the stage, topics that need another edition.
+
+    The index alone is read: every active person, of this audience or not; a set that the plan does not
+    know but whose edition it has anyway is no reason to begin again.
+    """
+    everything, mask = planning.choice_columns(plan.topic_bits)
+    found = connection.execute(
+        select(subscribers.c.all_topics, subscribers.c.topic_mask)
+        .where(subscribers.c.status == SubscriberStatus.ACTIVE)
+        .distinct()
+    )
+    used = sum(1 << bit for bit in plan.topic_bits.values())
+    sets = {(bool(row[0]), 0 if row[0] else int(row[1]) & used) for row in found}
+    new = sets - plan.choices.keys()
+    if not new:
+        return
+    known = {edition.selection.key for edition in plan.editions}
+    missing = [
+        found
+        for found, selection in planning.selections_of(plan.issue, new, plan.topic_bits, settings).items()
+        if selection is not None and selection.key not in known
+    ]
+    if not missing:
+        return
+    staged_here = connection.execute(
+        select(subscribers.c.id)
+        .join(_place, _place.c.id == subscribers.c.id)
+        .where(
+            (everything.is_(True) & literal((True, 0) in missing))
+            | mask.in_([bits for wants_all, bits in missing if not wants_all])
+        )
+        .limit(1)
+    )
+    if staged_here.first() is not None:
+        raise _Again
+
+
+def _insert_editions(
+    connection: Connection,
+    campaign_id: int,
+    plan: Plan,
+    prepared: dict[str, _Prepared],
+    readers: dict[int, int],
+    chunk_size: int,
+) -> None:
+    """Edition and chunk rows, and where each edition's chunks begin."""
+    for number, planned in enumerate(plan.editions):
+        audience = readers.get(number, 0)
+        if not audience:
+            continue
+        ready = prepared[planned.selection.key]
+        edition_id = connection.execute(
+            insert(editions)
+            .values(
+                campaign_id=campaign_id,
+                key=planned.selection.key,
+                label=ready.content.label,
+                topics=list(planned.selection.topics),
+                stories=list(planned.selection.stories),
+                topic_stories=list(planned.selection.topic_stories),
+                subject=ready.content.subject,
+                preheader=ready.content.preheader,
+                html=ready.rendered.html,
+                text=ready.rendered.text,
+                html_bytes=ready.rendered.html_bytes,
+                text_bytes=ready.rendered.text_bytes,
+                slot_nonce=ready.nonce,
+                audience=audience,
+            )
+            .returning(editions.c.id)
+        ).scalar_one()
+        sizes = [min(chunk_size, audience - start) for start in range(0, audience, chunk_size)]
+        made = connection.execute(
+            insert(chunks).returning(chunks.c.id, sort_by_parameter_order=True),
+            [
+                {
+                    "campaign_id": campaign_id,
+                    "edition_id": edition_id,
+                    "state": ChunkState.WAITING,
+                    "recipients": size,
+                }
+                for size in sizes
+            ],
+        ).scalars()
+        ids = list(made)
+        if ids != list(range(ids[0], ids[0] + len(ids))):
+            raise _Again  # another transaction took numbers in between (never on SQLite)
+        connection.execute(
+            insert(_target).values(edition=number, edition_id=edition_id, first_chunk_id=ids[0])
+        )
+
+
+def _insert_stories(connection: Connection, campaign_id: int, plan: Plan) -> None:
+    connection.execute(
+        insert(campaign_stories),
+        [
+            {
+                "campaign_id": campaign_id,
+                "number": story.number,
+                "story_id": story.id,
+                "title": story.title,
+                "topics": list(plan.issue.topics[story.number].topics),
+            }
+            for story in plan.issue.document.stories
+        ],
+    )
+
+
+def _insert_deliveries(connection: Connection, campaign_id: int, plan: Plan, chunk_size: int) -> None:
+    # In the order of people: three of the four trees of `delivery` then grow at their end only.
+    connection.execute(
+        insert(deliveries).from_select(
+            ["campaign_id", "issue_id", "subscriber_id", "edition_id", "chunk_id", "email"],
+            select(
+                literal(campaign_id),
+                literal(plan.issue.issue_id),
+                _place.c.id,
+                _target.c.edition_id,
+                _target.c.first_chunk_id + _place.c.position // chunk_size,
+                subscribers.c.email,
+            )
+            .join(subscribers, subscribers.c.id == _place.c.id)
+            .join(_target, _target.c.edition == _place.c.edition)
+            .order_by(_place.c.id),
+            include_defaults=False,
+        )
+    )

@@ -1,0 +1,314 @@
+"""What an answer makes of its chunk, its letters and its campaign; one transaction for each.
+
+States written here: chunk submitting -> accepted | waiting | split | rejected | uncertain; letters
+waiting -> accepted | rejected | held; campaign sending -> paused | finished, and `proven`. An answer
+that comes after the lease changes nothing but by what it proves: a 202 settles the doubt.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, Row, func, insert, or_, select, update
+
+from mailer.delivery import reconcile
+from mailer.delivery.campaigns import finish_if_done, hold_back, pause_if_sending, withhold_if_cancelled
+from mailer.delivery.tables import attempts, campaigns, chunks, deliveries
+from mailer.delivery.transport import (
+    Accepted,
+    Answer,
+    BadBody,
+    BadRecipients,
+    BadSomewhere,
+    Busy,
+    NotSent,
+    Stopped,
+    TooLarge,
+    Uncertain,
+)
+from mailer.models import AttemptOutcome, ChunkState, Handover
+
+# More readers refused in one chunk than typing errors explain: a person should look first.
+REJECTS_BEFORE_PAUSE = 5
+# Halving 1,000 finds five bad ones with an accepted part among the first 13 requests; when nothing
+# has passed by then, it is not the readers.
+PROBES_BEFORE_PAUSE = 13
+# Tries without a connection: few while nothing has ever passed (a wrong host), more later (an outage).
+TRIES_UNPROVEN = 5
+TRIES_PROVEN = 10
+BACK_OFF_MAX_SECONDS = 60.0
+# Ends without an answer, one after the other: rather ask a person than hold a whole list.
+DOUBTS_BEFORE_PAUSE = 10
+
+_REFUSED = (BadRecipients, BadBody, BadSomewhere, TooLarge, Stopped, Busy)
+
+
+@dataclass(frozen=True, slots=True)
+class Called:
+    """The call that an answer belongs to; `deliveries` in the order of its personalizations."""
+
+    chunk_id: int
+    campaign_id: int
+    owner: str
+    attempt_id: str
+    deliveries: tuple[int, ...]
+
+
+def record(connection: Connection, answer: Answer, called: Called, now: datetime) -> None:
+    """Write down how a call ended, and what follows from it."""
+    _end_attempt(connection, answer, called, now)
+    row = _chunk(connection, called)
+    if row is None:
+        # The lease was over and somebody called it uncertain, or an event settled it.
+        _record_late(connection, answer, called, now)
+        return
+    if isinstance(answer, Accepted):
+        _accept(connection, called)
+    elif isinstance(answer, Uncertain):
+        _hold(connection, called, answer)
+    elif isinstance(answer, NotSent):
+        _back_off(connection, called, row, answer, now)
+    elif isinstance(answer, Busy):
+        _wait(connection, called)
+        hold_back(connection, called.campaign_id, now + timedelta(seconds=answer.wait_seconds))
+    elif isinstance(answer, Stopped):
+        _wait(connection, called)
+        pause_if_sending(connection, called.campaign_id, f"{_sentence(answer.reason)} {answer.cure}")
+    elif isinstance(answer, BadBody):
+        _stop_for_body(connection, called, answer.detail)
+    elif isinstance(answer, BadRecipients):
+        _reject(connection, called, row, answer)
+    elif isinstance(answer, TooLarge):
+        if len(called.deliveries) == 1:
+            _stop_for_body(connection, called, answer.detail)
+        else:
+            _halve(connection, called, row)
+    else:
+        _look_for_it(connection, called, row, answer)
+    withhold_if_cancelled(connection, called.campaign_id)
+    finish_if_done(connection, called.campaign_id, now)
+
+
+def _end_attempt(connection: Connection, answer: Answer, called: Called, now: datetime) -> None:
+    if isinstance(answer, Accepted):
+        outcome, detail = AttemptOutcome.ACCEPTED, ""
+    elif isinstance(answer, Uncertain):
+        outcome, detail = AttemptOutcome.UNCERTAIN, answer.detail
+    elif isinstance(answer, NotSent):
+        outcome, detail = AttemptOutcome.NOT_SENT, answer.detail
+    else:
+        outcome = AttemptOutcome.REFUSED
+        detail = answer.reason if isinstance(answer, Stopped) else answer.detail
+    connection.execute(
+        update(attempts)
+        .where(attempts.c.id == called.attempt_id)
+        .values(
+            outcome=outcome,
+            ended_at=now,
+            http_status=answer.status,
+            message_id=answer.message_id if isinstance(answer, Accepted | Uncertain) else None,
+            detail=detail,
+        )
+    )
+
+
+def _chunk(connection: Connection, called: Called) -> Row[Any] | None:
+    """The chunk while it is ours, with the account of its family and whether the campaign is proven."""
+    head = func.coalesce(chunks.c.parent_id, chunks.c.id).label("head_id")
+    return connection.execute(
+        select(chunks, campaigns.c.proven, head)
+        .join(campaigns, campaigns.c.id == chunks.c.campaign_id)
+        .where(
+            chunks.c.id == called.chunk_id,
+            chunks.c.state == ChunkState.SUBMITTING,
+            chunks.c.owner == called.owner,
+        )
+    ).one_or_none()
+
+
+def _record_late(connection: Connection, answer: Answer, called: Called, now: datetime) -> None:
+    if isinstance(answer, Accepted):
+        reconcile.accept_late(connection, called.chunk_id)
+    elif not isinstance(answer, Uncertain):
+        # Proof that nothing was taken ends the doubt the other way.
+        reconcile.release_late(connection, called.chunk_id, called.campaign_id)
+        withhold_if_cancelled(connection, called.campaign_id)
+    finish_if_done(connection, called.campaign_id, now)
+
+
+def _accept(connection: Connection, called: Called) -> None:
+    _leave(connection, called, ChunkState.ACCEPTED)
+    _hand(connection, called, Handover.ACCEPTED)
+    connection.execute(
+        update(campaigns).where(campaigns.c.id == called.campaign_id, ~campaigns.c.proven).values(proven=True)
+    )
+
+
+def _hold(connection: Connection, called: Called, answer: Uncertain) -> None:
+    _leave(connection, called, ChunkState.UNCERTAIN)
+    reconcile.hold(connection, called.chunk_id)
+    last = connection.execute(
+        select(attempts.c.outcome)
+        .join(chunks, chunks.c.id == attempts.c.chunk_id)
+        .where(chunks.c.campaign_id == called.campaign_id, attempts.c.ended_at.is_not(None))
+        .order_by(attempts.c.ended_at.desc())
+        .limit(DOUBTS_BEFORE_PAUSE)
+    ).scalars()
+    outcomes = list(last)
+    if len(outcomes) == DOUBTS_BEFORE_PAUSE and set(outcomes) == {AttemptOutcome.UNCERTAIN}:
+        pause_if_sending(
+            connection,
+            called.campaign_id,
+            f"{DOUBTS_BEFORE_PAUSE} calls in a row ended without an answer ({answer.detail}). "
+            "Look whether SendGrid is up, then resume; what is held stays held until it is settled.",
+        )
+
+
+def _back_off(connection: Connection, called: Called, row: Row[Any], answer: NotSent, now: datetime) -> None:
+    failures = row.failures + 1
+    _wait(connection, called, failures=failures)
+    hold_back(
+        connection,
+        called.campaign_id,
+        now + timedelta(seconds=min(2.0 ** (failures - 1), BACK_OFF_MAX_SECONDS)),
+    )
+    if failures >= (TRIES_PROVEN if row.proven else TRIES_UNPROVEN):
+        pause_if_sending(
+            connection,
+            called.campaign_id,
+            f"SendGrid could not be reached {failures} times in a row: {answer.detail}. "
+            "Nothing was sent by these calls. Check [sendgrid] host and the network, then resume.",
+        )
+
+
+def _stop_for_body(connection: Connection, called: Called, detail: str) -> None:
+    _wait(connection, called)
+    pause_if_sending(
+        connection,
+        called.campaign_id,
+        f"SendGrid refused the letter itself: {_sentence(detail)} "
+        "Mend what it names; a letter that must change needs a new campaign (cancel this one).",
+    )
+
+
+def _reject(connection: Connection, called: Called, row: Row[Any], answer: BadRecipients) -> None:
+    named = [called.deliveries[place] for place in answer.places if place < len(called.deliveries)]
+    before = _family_rejects(connection, row.head_id)
+    _count(connection, row.head_id, rejects=len(named))
+    if before <= REJECTS_BEFORE_PAUSE < before + len(named):
+        # Whoever resumes has seen it: from then on those still named are rejected.
+        _wait(connection, called)
+        pause_if_sending(connection, called.campaign_id, _too_many(before + len(named), answer.detail))
+        return
+    _reject_letters(connection, named, answer.detail)
+    left = row.recipients - row.rejected - row.withheld - len(named)
+    _leave(
+        connection,
+        called,
+        ChunkState.WAITING if left else ChunkState.REJECTED,
+        rejected=chunks.c.rejected + len(named),
+    )
+
+
+def _look_for_it(connection: Connection, called: Called, row: Row[Any], answer: BadSomewhere) -> None:
+    """Halve the chunk; a single reader is the one that was looked for."""
+    _count(connection, row.head_id, probes=1)
+    if len(called.deliveries) == 1:
+        _reject(connection, called, row, BadRecipients((0,), answer.detail))
+        return
+    probes = connection.execute(select(chunks.c.probes).where(chunks.c.id == row.head_id)).scalar_one()
+    if probes == PROBES_BEFORE_PAUSE and not _family_has_passed(connection, row.head_id):
+        _wait(connection, called)
+        pause_if_sending(connection, called.campaign_id, _too_many(REJECTS_BEFORE_PAUSE + 1, answer.detail))
+        return
+    _halve(connection, called, row)
+
+
+def _halve(connection: Connection, called: Called, row: Row[Any]) -> None:
+    middle = (len(called.deliveries) + 1) // 2
+    for half in (called.deliveries[:middle], called.deliveries[middle:]):
+        made = connection.execute(
+            insert(chunks)
+            .values(
+                campaign_id=row.campaign_id,
+                edition_id=row.edition_id,
+                state=ChunkState.WAITING,
+                recipients=len(half),
+                parent_id=row.head_id,
+            )
+            .returning(chunks.c.id)
+        ).scalar_one()
+        connection.execute(
+            update(deliveries)
+            .where(deliveries.c.id.in_(half), deliveries.c.chunk_id == called.chunk_id)
+            .values(chunk_id=made)
+        )
+    _leave(connection, called, ChunkState.SPLIT, recipients=chunks.c.rejected + chunks.c.withheld)
+
+
+def _reject_letters(connection: Connection, named: Sequence[int], detail: str) -> None:
+    connection.execute(
+        update(deliveries)
+        .where(deliveries.c.id.in_(named), deliveries.c.handover == Handover.WAITING)
+        .values(handover=Handover.REJECTED, reason=detail)
+    )
+
+
+def _wait(connection: Connection, called: Called, **values: Any) -> None:
+    _leave(connection, called, ChunkState.WAITING, **values)
+
+
+def _leave(connection: Connection, called: Called, state: ChunkState, **values: Any) -> None:
+    connection.execute(
+        update(chunks)
+        .where(
+            chunks.c.id == called.chunk_id,
+            chunks.c.state == ChunkState.SUBMITTING,
+            chunks.c.owner == called.owner,
+        )
+        .values(state=state, owner=None, lease_until=None, **values)
+    )
+
+
+def _hand(connection: Connection, called: Called, new: Handover) -> None:
+    connection.execute(
+        update(deliveries)
+        .where(deliveries.c.chunk_id == called.chunk_id, deliveries.c.handover == Handover.WAITING)
+        .values(handover=new)
+    )
+
+
+def _count(connection: Connection, head_id: int, *, rejects: int = 0, probes: int = 0) -> None:
+    connection.execute(
+        update(chunks)
+        .where(chunks.c.id == head_id)
+        .values(rejects=chunks.c.rejects + rejects, probes=chunks.c.probes + probes)
+    )
+
+
+def _family_rejects(connection: Connection, head_id: int) -> int:
+    return int(connection.execute(select(chunks.c.rejects).where(chunks.c.id == head_id)).scalar_one())
+
+
+def _family_has_passed(connection: Connection, head_id: int) -> bool:
+    found = connection.execute(
+        select(chunks.c.id)
+        .where(
+            or_(chunks.c.parent_id == head_id, chunks.c.id == head_id),
+            chunks.c.state == ChunkState.ACCEPTED,
+        )
+        .limit(1)
+    )
+    return found.first() is not None
+
+
+def _too_many(number: int, detail: str) -> str:
+    return (
+        f"SendGrid refused {number} or more readers of one chunk: {_sentence(detail)} "
+        "Mend the cause; or resume, and those that it still refuses are rejected."
+    )
+
+
+def _sentence(text: str) -> str:
+    return text if text.endswith((".", "!", "?")) else text + "."

@@ -1,0 +1,346 @@
+"""One chunk from waiting to an answer: claim, attempt, call, record. Called by threads until it says "idle".
+
+States read and written here (chunk; its letters follow in the same transaction, the campaign too):
+`_claim`   waiting -> claimed(owner, lease), while the campaign is sending
+`_begin`   claimed -> submitting with an attempt row on the disk; -> withheld where nobody is left;
+           -> waiting where the campaign has been paused meanwhile
+`_record`  submitting -> accepted | waiting | split | rejected | uncertain
+Every edge is one UPDATE guarded by state and owner; no row changed means that somebody else won. The
+call itself stands outside of every transaction. Nothing is ever sent again without proof that it was
+not taken.
+"""
+
+import hashlib
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+from functools import cached_property
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, and_, exists, insert, or_, select, update
+from sqlalchemy.orm import aliased
+
+from mailer.config import Settings
+from mailer.database import Database
+from mailer.delivery import outcomes, reconcile
+from mailer.delivery.audience import is_allowed
+from mailer.delivery.body import Letter, Reader, Signers, build
+from mailer.delivery.campaigns import finish_all_done, finish_if_done, withhold_if_cancelled
+from mailer.delivery.tables import (
+    attempts,
+    campaigns,
+    chunks,
+    deliveries,
+    editions,
+    subscribers,
+    suppressions,
+)
+from mailer.delivery.transport import Transport
+from mailer.links import Doors, Tokens
+from mailer.models import CampaignStatus, ChunkState, Handover
+from subscribers.models import SubscriberStatus
+
+# Bodies kept in memory; a campaign has a handful of editions as a rule, 500 at most, 100 kB each.
+LETTERS_KEPT = 32
+
+
+class Worked(StrEnum):
+    """What one run did."""
+
+    CALLED = "called"  # a call was made and its answer recorded
+    SETTLED = "settled"  # a chunk changed without a call
+    IDLE = "idle"  # nothing may go now
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """`wake_at`: when idle, the next time known at which something may go; None: not by the clock alone."""
+
+    worked: Worked
+    campaign_id: int | None = None
+    wake_at: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Sending:
+    """What sending needs; one for a process, shared by its threads."""
+
+    database: Database
+    settings: Settings
+    tokens: Tokens
+    doors: Doors
+    transport: Transport
+    clock: Callable[[], datetime]
+    letters: dict[int, Letter] = field(default_factory=dict)
+
+    @cached_property
+    def signers(self) -> Signers:
+        return Signers.of(self.tokens)
+
+
+@dataclass(frozen=True, slots=True)
+class _Claim:
+    chunk_id: int
+    campaign_id: int
+    edition_id: int
+    owner: str
+
+
+def run_once(sending: Sending, owner: str, campaign_id: int | None = None) -> Step:
+    """Take over from the dead, claim the next chunk that may go, and see it to its answer."""
+    with sending.database.ledger() as connection:
+        now = sending.clock()
+        taken_over = reconcile.expire(connection, now)
+        claim = _claim(connection, sending, owner, campaign_id, now)
+        if claim is None:
+            finish_all_done(connection, now)
+        wake_at = None if claim or taken_over else _next_time(connection, campaign_id, now)
+    if claim is None:
+        return Step(Worked.SETTLED if taken_over else Worked.IDLE, campaign_id, wake_at)
+    with sending.database.reader() as connection:
+        rows = _rows(connection, claim.chunk_id)
+        letter = _letter(connection, sending, claim.edition_id)
+    readers, out = _sort(rows, sending.settings.sending.only_to, now)
+    attempt_id = uuid.uuid4().hex
+    if not readers:
+        with sending.database.ledger() as connection:
+            _settle_empty(connection, claim, out, sending.clock())
+        return Step(Worked.SETTLED, claim.campaign_id)
+    call = build(
+        letter,
+        readers,
+        attempt_id=attempt_id,
+        signers=sending.signers,
+        doors=sending.doors,
+        individual=sending.settings.tracking.individual,
+    )
+    with sending.database.ledger() as connection:
+        has_begun = _begin(connection, sending, claim, out, attempt_id, call.encoded)
+    if not has_begun:
+        return Step(Worked.SETTLED, claim.campaign_id)
+    answer = sending.transport.submit(call)
+    with sending.database.ledger() as connection:
+        outcomes.record(
+            connection,
+            answer,
+            outcomes.Called(
+                claim.chunk_id,
+                claim.campaign_id,
+                claim.owner,
+                attempt_id,
+                tuple(reader.delivery_id for reader in readers),
+            ),
+            sending.clock(),
+        )
+    return Step(Worked.CALLED, claim.campaign_id)
+
+
+def _claim(
+    connection: Connection, sending: Sending, owner: str, campaign_id: int | None, now: datetime
+) -> _Claim | None:
+    other = aliased(chunks)
+    in_flight = exists().where(
+        other.c.campaign_id == chunks.c.campaign_id,
+        other.c.state.in_((ChunkState.CLAIMED, ChunkState.SUBMITTING)),
+    )
+    next_one = (
+        select(chunks.c.id)
+        .join(campaigns, campaigns.c.id == chunks.c.campaign_id)
+        .where(
+            chunks.c.state == ChunkState.WAITING,
+            campaigns.c.status == CampaignStatus.SENDING,
+            or_(campaigns.c.not_before.is_(None), campaigns.c.not_before <= now),
+            # The first call goes alone: what is wrong with it is wrong with all.
+            or_(campaigns.c.proven, ~in_flight),
+            *([chunks.c.campaign_id == campaign_id] if campaign_id is not None else []),
+        )
+        .order_by(chunks.c.id)
+        .limit(1)
+        .scalar_subquery()
+    )
+    row = connection.execute(
+        update(chunks)
+        .where(chunks.c.id == next_one, chunks.c.state == ChunkState.WAITING)
+        .values(state=ChunkState.CLAIMED, owner=owner, lease_until=_lease(sending, now))
+        .returning(chunks.c.id, chunks.c.campaign_id, chunks.c.edition_id)
+    ).one_or_none()
+    return None if row is None else _Claim(row.id, row.campaign_id, row.edition_id, owner)
+
+
+def _next_time(connection: Connection, campaign_id: int | None, now: datetime) -> datetime | None:
+    """When a chunk that waits may go, or a lease ends; None when there is neither."""
+    waits = connection.execute(
+        select(campaigns.c.not_before)
+        .where(
+            campaigns.c.status == CampaignStatus.SENDING,
+            campaigns.c.not_before > now,
+            *([campaigns.c.id == campaign_id] if campaign_id is not None else []),
+            exists().where(chunks.c.campaign_id == campaigns.c.id, chunks.c.state == ChunkState.WAITING),
+        )
+        .order_by(campaigns.c.not_before)
+        .limit(1)
+    ).scalar_one_or_none()
+    lease = connection.execute(
+        select(chunks.c.lease_until)
+        .where(
+            chunks.c.state.in_((ChunkState.CLAIMED, ChunkState.SUBMITTING)),
+            *([chunks.c.campaign_id == campaign_id] if campaign_id is not None else []),
+        )
+        .order_by(chunks.c.lease_until)
+        .limit(1)
+    ).scalar_one_or_none()
+    times = [time for time in (waits, lease) if time is not None]
+    return min(times) if times else None
+
+
+def _rows(connection: Connection, chunk_id: int) -> Sequence[Any]:
+    """The letters of a chunk that are to go, each with its reader as it stands now."""
+    return connection.execute(
+        select(
+            deliveries.c.id,
+            deliveries.c.email,
+            subscribers.c.name,
+            subscribers.c.track_consent,
+            subscribers.c.status,
+            subscribers.c.paused_until,
+            suppressions.c.key_hash,
+        )
+        .outerjoin(subscribers, subscribers.c.id == deliveries.c.subscriber_id)
+        .outerjoin(suppressions, suppressions.c.key_hash == subscribers.c.key_hash)
+        .where(deliveries.c.chunk_id == chunk_id, deliveries.c.handover == Handover.WAITING)
+        .order_by(deliveries.c.id)
+    ).all()
+
+
+def _sort(
+    rows: Sequence[Any],
+    only_to: Sequence[str],
+    now: datetime,
+) -> tuple[list[Reader], dict[str, list[int]]]:
+    """Who gets the letter, and who no longer does: reason -> letters."""
+    readers: list[Reader] = []
+    out: dict[str, list[int]] = {}
+    seen: set[str] = set()
+    for number, email, name, consents, status, paused_until, suppressed in rows:
+        reason = None
+        if not email or status is None:
+            reason = "erased"
+        elif suppressed is not None:
+            reason = "suppressed"
+        elif status != SubscriberStatus.ACTIVE:
+            reason = "unsubscribed"
+        elif paused_until is not None and paused_until > now:
+            reason = "paused"
+        elif only_to and not is_allowed(email, only_to):
+            reason = "only_to"
+        elif email.casefold() in seen:
+            reason = "duplicate"
+        if reason:
+            out.setdefault(reason, []).append(number)
+        else:
+            seen.add(email.casefold())
+            readers.append(Reader(number, email, name or "", bool(consents)))
+    return readers, out
+
+
+def _letter(connection: Connection, sending: Sending, edition_id: int) -> Letter:
+    kept = sending.letters.get(edition_id)
+    if kept is not None:
+        return kept
+    row = connection.execute(
+        select(
+            editions.c.campaign_id,
+            campaigns.c.sender,
+            editions.c.subject,
+            editions.c.html,
+            editions.c.text,
+            editions.c.slot_nonce,
+        )
+        .join(campaigns, campaigns.c.id == editions.c.campaign_id)
+        .where(editions.c.id == edition_id)
+    ).one()
+    letter = Letter(row.campaign_id, row.sender, row.subject, row.html, row.text, row.slot_nonce)
+    if len(sending.letters) >= LETTERS_KEPT:
+        sending.letters.clear()
+    sending.letters[edition_id] = letter
+    return letter
+
+
+def _begin(
+    connection: Connection,
+    sending: Sending,
+    claim: _Claim,
+    out: dict[str, list[int]],
+    attempt_id: str,
+    encoded: bytes,
+) -> bool:
+    """Put the attempt on the disk; False when the campaign or the chunk is no longer ours to send."""
+    now = sending.clock()
+    is_sending = exists().where(
+        campaigns.c.id == claim.campaign_id, campaigns.c.status == CampaignStatus.SENDING
+    )
+    number_out = sum(len(numbers) for numbers in out.values())
+    changed = connection.execute(
+        update(chunks)
+        .where(_is_ours(claim), is_sending)
+        .values(
+            state=ChunkState.SUBMITTING,
+            lease_until=_lease(sending, now),
+            **({"withheld": chunks.c.withheld + number_out} if number_out else {}),
+        )
+    )
+    if changed.rowcount != 1:
+        reconcile.move(connection, claim.chunk_id, ChunkState.CLAIMED, ChunkState.WAITING, owner=claim.owner)
+        withhold_if_cancelled(connection, claim.campaign_id)
+        return False
+    _withhold(connection, out)
+    connection.execute(
+        insert(attempts).values(
+            id=attempt_id,
+            chunk_id=claim.chunk_id,
+            started_at=now,
+            detail="",
+            body_hash=hashlib.sha256(encoded).hexdigest(),
+        )
+    )
+    return True
+
+
+def _settle_empty(connection: Connection, claim: _Claim, out: dict[str, list[int]], now: datetime) -> None:
+    """Nobody of the chunk is to be mailed any more."""
+    changed = connection.execute(
+        update(chunks)
+        .where(_is_ours(claim))
+        .values(
+            state=ChunkState.WITHHELD,
+            owner=None,
+            lease_until=None,
+            withheld=chunks.c.recipients - chunks.c.rejected,
+        )
+    )
+    if changed.rowcount == 1:
+        _withhold(connection, out)
+        finish_if_done(connection, claim.campaign_id, now)
+
+
+def _is_ours(claim: _Claim) -> ColumnElement[bool]:
+    return and_(
+        chunks.c.id == claim.chunk_id,
+        chunks.c.state == ChunkState.CLAIMED,
+        chunks.c.owner == claim.owner,
+    )
+
+
+def _withhold(connection: Connection, out: dict[str, list[int]]) -> None:
+    for reason, numbers in out.items():
+        connection.execute(
+            update(deliveries)
+            .where(deliveries.c.id.in_(numbers), deliveries.c.handover == Handover.WAITING)
+            .values(handover=Handover.WITHHELD, reason=reason)
+        )
+
+
+def _lease(sending: Sending, now: datetime) -> datetime:
+    return now + timedelta(seconds=sending.settings.sending.lease_seconds)

@@ -1,0 +1,107 @@
+"""The narrow seam to a provider: one call in, one of eight known outcomes out.
+
+Nothing here knows HTTP, SendGrid or our tables. A transport never retries: whether a call is made
+again is decided by the ledger alone. Every outcome but `Uncertain` is proof.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request: its body as plain values and as the bytes that leave, and how many readers it is for."""
+
+    body: Mapping[str, Any]
+    encoded: bytes
+    recipients: int
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The provider took all of it and gave it a name."""
+
+    message_id: str
+    status: int = 202
+
+
+@dataclass(frozen=True, slots=True)
+class BadRecipients:
+    """Nothing was taken; the readers at these places (from 0) are the reason."""
+
+    places: tuple[int, ...]
+    detail: str
+    status: int = 400
+
+
+@dataclass(frozen=True, slots=True)
+class BadBody:
+    """Nothing was taken; the letter itself is wrong, so that every other call would fail too."""
+
+    detail: str
+    status: int = 400
+
+
+@dataclass(frozen=True, slots=True)
+class BadSomewhere:
+    """Nothing was taken, and the answer does not say why: look for the reader by halves."""
+
+    detail: str
+    status: int = 400
+
+
+@dataclass(frozen=True, slots=True)
+class TooLarge:
+    """Nothing was taken; half of it may pass."""
+
+    detail: str
+    status: int = 413
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """Nothing was taken, nor will anything be until a person has mended `reason`."""
+
+    reason: str
+    cure: str
+    status: int
+
+
+@dataclass(frozen=True, slots=True)
+class Busy:
+    """Nothing was taken; not before `wait_seconds` from now."""
+
+    wait_seconds: float
+    detail: str
+    status: int = 429
+
+
+@dataclass(frozen=True, slots=True)
+class NotSent:
+    """Proof that no byte of the request left this machine."""
+
+    detail: str
+    status: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Uncertain:
+    """It may have been taken: nobody knows until evidence comes."""
+
+    detail: str
+    status: int | None = None
+    message_id: str | None = field(default=None)
+
+
+Answer = Accepted | BadRecipients | BadBody | BadSomewhere | TooLarge | Stopped | Busy | NotSent | Uncertain
+
+
+class Transport(Protocol):
+    """A way out. Safe to call from several threads at once."""
+
+    def submit(self, call: Call) -> Answer:
+        """Make the call once; never raises for what the network or the provider does."""
+
+    def close(self) -> None:
+        """End every connection."""
