@@ -110,6 +110,20 @@ def upgrade() -> None:
     with op.batch_alter_table("subscriber", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_subscriber_key_hash"), ["key_hash"], unique=False)
         batch_op.create_index(
+            "ix_subscriber_segment",
+            [
+                "status",
+                "id",
+                "all_topics",
+                "topic_mask",
+                "track_consent",
+                "last_engaged_on",
+                "last_clicked_on",
+                "created_at",
+            ],
+            unique=False,
+        )
+        batch_op.create_index(
             "ix_subscriber_status_mask", ["status", "all_topics", "topic_mask"], unique=False
         )
 
@@ -156,6 +170,13 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("consent", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_consent_subscriber_id"), ["subscriber_id"], unique=False)
+        batch_op.create_index(
+            "ix_consent_track",
+            ["at", "subscriber_id"],
+            unique=False,
+            sqlite_where=sa.text("purpose = 'track' AND action = 'given'"),
+            postgresql_where=sa.text("purpose = 'track' AND action = 'given'"),
+        )
 
     op.create_table(
         "delivery",
@@ -486,6 +507,11 @@ def downgrade() -> None:
 
     op.drop_table("delivery")
     with op.batch_alter_table("consent", schema=None) as batch_op:
+        batch_op.drop_index(
+            "ix_consent_track",
+            sqlite_where=sa.text("purpose = 'track' AND action = 'given'"),
+            postgresql_where=sa.text("purpose = 'track' AND action = 'given'"),
+        )
         batch_op.drop_index(batch_op.f("ix_consent_subscriber_id"))
 
     op.drop_table("consent")
@@ -493,6 +519,7 @@ def downgrade() -> None:
     op.drop_table("suppression")
     with op.batch_alter_table("subscriber", schema=None) as batch_op:
         batch_op.drop_index("ix_subscriber_status_mask")
+        batch_op.drop_index("ix_subscriber_segment")
         batch_op.drop_index(batch_op.f("ix_subscriber_key_hash"))
 
     op.drop_table("subscriber")
