@@ -23,6 +23,8 @@ _RANGE = re.compile(r"(\d+)\s*[-–]\s*(\d+)")
 BRACKET_MAX_CHARACTERS = 80
 # `[1–30]` is a range of citations; `[100–900]` is a measurement.
 RANGE_MAX_LENGTH = 40
+# More brackets in a row than any issue has references.
+MOST_BRACKETS = 60
 # Names of places that newsrooms use and that are no countries.
 _MORE_REGIONS = (
     *("uk", "usa", "u.s.", "u.k.", "emea", "apac", "latam", "mena", "row", "ww", "eea", "mea", "nordics"),
@@ -57,7 +59,9 @@ def read_citations(text: str) -> tuple[str, tuple[int, ...], str]:
     """(body, numbers, printed marks) of a line that may end in `[1]`, `[1][3]` or `[1, 3]`."""
     numbers: list[int] = []
     body = text
-    while (found := _last_bracket(body)) is not None:
+    for _ in range(MOST_BRACKETS):
+        if (found := _last_bracket(body)) is None:
+            break
         before, inner = found
         here = _numbers(inner)
         if here is None:
@@ -120,19 +124,18 @@ def _place(inner: str) -> Place | None:
         return None
     if dates.understand(text) is not None:
         return Place(None, text, " • ", True)
-    joints = list(_JOINT.finditer(inner))
-    for joint in joints:
-        left, right = inner[: joint.start()].strip(), inner[joint.end() :].strip()
-        if dates.understand(right) is not None:
-            return Place(left or None, right, joint[0], True)
-    for joint in joints:
-        left, right = inner[: joint.start()].strip(), inner[joint.end() :].strip()
-        if joint[0].strip() and joint[0].strip() in _CLEAR_MARKS and (left or right):
-            return Place(left or None, right or None, joint[0], True)
-    for joint in joints:
-        left, right = inner[: joint.start()].strip(), inner[joint.end() :].strip()
+    pairs = [(inner[: j.start()].strip(), inner[j.end() :].strip(), j[0]) for j in _JOINT.finditer(inner)]
+    clear = [pair for pair in pairs if pair[2].strip() and pair[2].strip() in _CLEAR_MARKS]
+    for left, right, joint in clear or pairs:
+        says_where = not left or any(character.isalpha() for character in left)
+        if says_where and dates.understand(right) is not None:
+            return Place(left or None, right, joint, True)
+    for left, right, joint in clear:
+        if left or right:
+            return Place(left or None, right or None, joint, True)
+    for left, right, joint in pairs:
         if is_region(left) and dates.looks_like_date(right):
-            return Place(left, right, joint[0], True)
+            return Place(left, right, joint, True)
     if is_region(text):
         return Place(text, None, " • ", True)
     return Place(None, text, " • ", True) if dates.looks_like_date(text) else None

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 # A line that begins like this is meant as a URL, good or bad: `word:` or `www.`, then no space.
 _MEANT = re.compile(r"(?:[^\W\d_][\w+.\-]*:|www\.)\S", re.IGNORECASE)
 _SCHEME = re.compile(r"https?://", re.IGNORECASE)
-_LABEL = re.compile(r"[^\W_](?:[\w\-]*[^\W_])?|[\w\-]+", re.UNICODE)
+_LABEL = re.compile(r"\w(?:[\w\-]*\w)?")
 _JOINERS = "\u200c\u200d"
 # RFC 1035, 2.3.4
 HOST_MAX_CHARACTERS = 253
