@@ -21,7 +21,7 @@ def refusal(
 ) -> NewsletterError:
     """One error for every fault that pydantic found; `files` in the order in which they are read."""
     faults = [
-        (tuple(str(part) for part in fault["loc"]), fault["type"], fault["msg"])
+        (tuple(str(part) for part in fault["loc"] if part != "[key]"), fault["type"], fault["msg"])
         for fault in error.errors(include_input=False, include_url=False, include_context=False)
     ]
     problems = [_problem(location, kind, said, files, settings, prefix) for location, kind, said in faults]

@@ -3,6 +3,7 @@
 import os
 import secrets
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,7 +38,7 @@ def shipped(name: str) -> Path:
     return packaged if packaged.exists() else _REPOSITORY / name
 
 
-def lay_out(folder: Path, *, webhook_public_key: str = "") -> Site:
+def lay_out(folder: Path) -> Site:
     """Write a complete site into `folder`. Refuses a folder that holds one already."""
     taken = [name for name in (CONFIG_FILE, SECRETS_FILE) if (folder / name).exists()]
     if taken:
@@ -48,7 +49,7 @@ def lay_out(folder: Path, *, webhook_public_key: str = "") -> Site:
         )
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        _write_private(folder / SECRETS_FILE, _secrets(webhook_public_key))
+        _write_private(folder / SECRETS_FILE, _secrets())
         if not (folder / ".gitignore").exists():
             (folder / ".gitignore").write_text(GITIGNORE, encoding="utf-8")
         for name in ("templates", "examples"):
@@ -64,7 +65,7 @@ def lay_out(folder: Path, *, webhook_public_key: str = "") -> Site:
     return Site(folder, (CONFIG_FILE, SECRETS_FILE, ".gitignore", "templates/", "examples/"))
 
 
-def _secrets(webhook_public_key: str) -> str:
+def _secrets() -> str:
     return f"""\
 # Keep this file private and in your backups. It is readable by you alone (0600) and ignored by git.
 
@@ -80,8 +81,40 @@ suppression_key = "{secrets.token_urlsafe(KEY_BYTES)}"
 # The sandbox takes any key that begins with SG. SendGrid gives you a real one: Settings, API Keys.
 api_key = "SG.sandbox-{secrets.token_urlsafe(16)}"
 # Verifies the events that come back. The sandbox's own; SendGrid: Settings, Mail Settings, Event Webhook.
-webhook_public_key = "{webhook_public_key}"
+webhook_public_key = ""
 """
+
+
+def write_webhook_key(folder: Path, public_key: str) -> None:
+    """Put the key of the site's own sandbox into a fresh secrets.toml."""
+    path = folder / SECRETS_FILE
+    text = path.read_text(encoding="utf-8")
+    path.write_text(
+        text.replace('webhook_public_key = ""', f'webhook_public_key = "{public_key}"'), encoding="utf-8"
+    )
+
+
+def set_keys(config: Path, keys: Mapping[tuple[str, str], str | int]) -> None:
+    """Set keys of a config.toml in place, comments kept; a missing key is added to its table."""
+    lines = config.read_text(encoding="utf-8").splitlines()
+    for (table, key), value in keys.items():
+        shown = f"{key} = {value}" if isinstance(value, int) else f'{key} = "{value}"'
+        _set_line(lines, table, key, shown)
+    config.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _set_line(lines: list[str], table: str, key: str, shown: str) -> None:
+    heading = f"[{table}]"
+    if heading not in lines:
+        lines += ["", heading]
+    start = lines.index(heading) + 1
+    for position in range(start, len(lines)):
+        if lines[position].startswith("["):
+            break
+        if lines[position].split("=")[0].strip() == key:
+            lines[position] = shown
+            return
+    lines.insert(start, shown)
 
 
 def _write_private(path: Path, text: str) -> None:

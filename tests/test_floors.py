@@ -32,8 +32,8 @@ CORE = {
     "templates",
     "wording",
 }
-SERVICE = {"service", "letters", "site", "facade"}
-DOORS = {"cli", "web", "clock", "demo", "__init__", "__main__"}
+SERVICE = {"service", "site"}
+DOORS = {"cli", "web", "clock", "serving", "demo", "__init__", "__main__"}
 # The sandbox stands in for an outside company: of the house it may know the ground floor only.
 SANDBOX_MAY_SEE = {"subscribers", "core", "sandbox"}
 

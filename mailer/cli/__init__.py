@@ -8,10 +8,13 @@ import sys
 
 from mailer.cli import output
 
+EXIT_USAGE = 2
+EXIT_STOPPED = 130  # as a shell says of a command that Ctrl-C ended
+
 
 def main() -> None:
     """Run the command of `sys.argv`."""
-    import click
+    import typer
 
     from mailer.cli.commands import app
     from subscribers.errors import NewsletterError
@@ -22,14 +25,15 @@ def main() -> None:
     except NewsletterError as error:
         output.refuse(error)
         sys.exit(error.exit_code)
-    except click.exceptions.Exit as leave:
+    except typer.Exit as leave:
         sys.exit(leave.exit_code)
-    except click.ClickException as usage:
+    # The base of typer's usage errors has no public name of its own.
+    except typer.BadParameter.__mro__[2] as usage:
         output.refuse_usage(usage)
-        sys.exit(usage.exit_code)
-    except (click.Abort, KeyboardInterrupt):
+        sys.exit(EXIT_USAGE)
+    except (typer.Abort, KeyboardInterrupt):
         output.note("Stopped.")
-        sys.exit(130)
+        sys.exit(EXIT_STOPPED)
     except BrokenPipeError:
         # The reader of our output (`| head`) left; nothing is wrong.
         sys.stderr.close()

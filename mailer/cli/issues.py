@@ -28,11 +28,13 @@ def import_issue(
     """Read an issue from a file and store it as a revision."""
     with opened(config) as mailer:
         report = mailer.import_issue(file, slug=slug)
+        document = report.as_json()
         if json:
-            output.emit(report.as_json())
+            output.emit(document)
             return
-        state = "unchanged" if report.is_unchanged else f"revision {report.revision}"
-        output.say(f"[bold]{output.plain(report.slug)}[/] · {state} · {len(report.stories)} stories")
+        name, stories = output.plain(document["issue"]), document["stories"]
+        state = f"revision {document['revision']}" + ("" if report.is_changed else ", unchanged")
+        output.say(f"[bold]{name}[/] · {state} · {len(stories)} stories")
         names = {slug: topic.name for slug, topic in mailer.settings.topics.items()}
         output.table(
             ("", "Story", "Topics"),
@@ -42,12 +44,12 @@ def import_issue(
                     story["title"],
                     _topics_in_words(story["topics"], story["suggested"], names),
                 )
-                for story in report.stories
+                for story in stories
             ],
             right=(0,),
         )
-        _say_remarks(report.as_json(), file)
-        output.say(f"Next: [bold]mailer compose {output.plain(report.slug)}[/]")
+        _say_remarks(document, file)
+        output.say(f"Next: [bold]mailer compose {name}[/]")
 
 
 def _topics_in_words(topics: list[str], suggested: bool, names: dict[str, str]) -> str:
@@ -84,7 +86,7 @@ def list_issues(config: ConfigOption = None, json: JsonOption = False) -> None:
                     row["revision"],
                     row["stories"],
                     row["saved"][:16],
-                    row["sent"] or "–",
+                    "sent" if row["is_sent"] else "–",
                 )
                 for row in rows
             ],

@@ -46,7 +46,7 @@ def warn(text: str) -> None:
 
 
 def plain(text: object) -> str:
-    """Text from outside, so that brackets in it are no markup; control characters cannot reach the terminal."""
+    """Text from outside: brackets in it are no markup, control characters never reach the terminal."""
     shown = "".join(c if c.isprintable() or c == "\n" else "�" for c in str(text))
     return escape(shown)
 

@@ -35,7 +35,8 @@ def show(numbers: dict[str, object]) -> None:
     anonymous = numbers["anonymous"]
     if isinstance(anonymous, dict):
         output.say(
-            f"  without names, from everybody else: {anonymous['opens']:,} opens, {anonymous['clicks']:,} clicks"
+            f"  from everybody else, without names: {anonymous['opens']:,} opens, "
+            f"{anonymous['clicks']:,} clicks"
         )
     stories = numbers["stories"]
     if isinstance(stories, list):

@@ -1,6 +1,6 @@
 """Commands of a campaign's life: send, worker, status, pause, resume, cancel, resolve."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -13,6 +13,7 @@ CampaignArgument = Annotated[
     int, typer.Argument(help="Number of the campaign; see 'mailer campaigns'.", metavar="CAMPAIGN")
 ]
 EXIT_PAUSED = 1
+Decision = Literal["sent", "again", "drop"]
 
 
 def send(
@@ -91,9 +92,8 @@ def _show_plan(plan: Any, only_to: tuple[str, ...]) -> None:
         for warning in edition.warnings:
             output.warn(f"{edition.label}: {warning}")
     if only_to:
-        output.console().print(
-            f"[bold red]Only to {output.plain(', '.join(only_to))}: \\[sending] only_to is set; nobody else is mailed.[/]"
-        )
+        allowed = output.plain(", ".join(only_to))
+        output.console().print(f"[bold red]\\[sending] only_to is set: nobody but {allowed} is mailed.[/]")
 
 
 def run_with_progress(mailer: Any, campaign: int) -> dict[str, Any]:
@@ -133,8 +133,8 @@ def show_ledger(status: dict[str, Any]) -> None:
         output.say(f"Next: mend it, then [bold]mailer resume {number}[/] and [bold]mailer worker[/]")
     if status["held"]:
         output.say(
-            f"  [yellow]{status['held']:,} are held:[/] the answer was not seen, nobody knows whether they went. "
-            "An event of theirs settles it; otherwise you decide:"
+            f"  [yellow]{status['held']:,} are held:[/] the answer was not seen, nobody knows whether they "
+            "went. An event of theirs settles it; otherwise you decide:"
         )
         output.say(f"  [bold]mailer resolve {number} --sent | --again | --drop[/]")
 
@@ -145,9 +145,11 @@ def worker(
     json: JsonOption = False,
 ) -> None:
     """Go on with every campaign that is under way, until stopped."""
+    from mailer.serving import work as until_stopped
+
     with opened(config) as mailer:
         output.say("Working. Ctrl-C stops after the calls in flight." if not once else "Working.")
-        worked = mailer.work(once=once)
+        worked = mailer.work() if once else until_stopped(mailer)
         if json:
             output.emit({"campaigns": worked})
             return
@@ -252,7 +254,8 @@ def resolve(
     json: JsonOption = False,
 ) -> None:
     """Decide what becomes of held letters, whose answer was never seen."""
-    chosen = [name for name, is_chosen in (("sent", sent), ("again", again), ("drop", drop)) if is_chosen]
+    decisions: list[tuple[Decision, bool]] = [("sent", sent), ("again", again), ("drop", drop)]
+    chosen = [decision for decision, is_chosen in decisions if is_chosen]
     if len(chosen) != 1:
         raise typer.BadParameter("say one of --sent, --again, --drop.")
     with opened(config) as mailer:

@@ -54,7 +54,7 @@ def check(config: ConfigOption = None, json: JsonOption = False) -> None:
                 mark = {"ok": "[green]ok[/]", "warning": "[yellow]warning[/]", "error": "[red]error[/]"}[
                     finding.level
                 ]
-                output.say(f"{mark:>8}  {output.plain(finding.said)}")
+                output.say(f"{mark}  {output.plain(finding.said)} {output.plain(finding.cure or '')}".rstrip())
         if any(finding.level == "error" for finding in findings):
             raise typer.Exit(1)
 
@@ -77,20 +77,22 @@ def upgrade(config: ConfigOption = None, json: JsonOption = False) -> None:
 
 def serve(config: ConfigOption = None) -> None:
     """Serve readers' pages, take events in, and go on with campaigns, until stopped."""
+    from mailer.serving import serve as run
+
     with opened(config) as mailer:
         for warning in mailer.sender_warnings():
             output.warn(warning)
         web = mailer.settings.web
         output.say(f"Readers: [bold]{output.plain(web.base_url)}[/] on {web.host}:{web.port}")
         output.say(f"Results: [bold]http://127.0.0.1:{web.admin_port}[/] (this machine only)")
-        mailer.serve()
+        run(mailer)
 
 
 def sandbox(config: ConfigOption = None) -> None:
     """Run a SendGrid on your desk: takes letters, shows them, posts events back; until stopped."""
     from mailer.config import load_settings
-    from mailer.service import serve_sandbox
+    from mailer.service import sandbox_of
 
-    settings = load_settings(config)
-    output.say(f"Mailbox: [bold]http://{settings.sandbox.host}:{settings.sandbox.port}[/]")
-    serve_sandbox(settings)
+    server = sandbox_of(load_settings(config))
+    output.say(f"Mailbox: [bold]{output.plain(server.url)}[/]")
+    server.serve_forever()

@@ -1,0 +1,196 @@
+"""What an issue becomes for today's readers: editions with their audience, and who gets nothing and why."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from sqlalchemy import Connection
+
+from mailer.delivery import plan as planning
+from mailer.delivery.audience import Audience
+from mailer.editions.check import edition_warnings
+from mailer.editions.compose import compose as compose_edition
+from mailer.editions.content import EditionContent, Selection
+from mailer.editions.render import render_preview
+from mailer.editions.select import every_selection, select
+from mailer.issues import store
+from mailer.issues.values import Issue
+from mailer.service import people
+from mailer.service.rooms import Rooms
+from subscribers.errors import NewsletterError
+
+
+@dataclass(frozen=True, slots=True)
+class ComposedEdition:
+    """One edition as `compose --json` prints it; sizes in bytes of UTF-8, the longest slots filled."""
+
+    key: str
+    label: str
+    topics: tuple[str, ...]
+    stories: tuple[int, ...]
+    subject: str
+    preheader: str
+    html_bytes: int
+    text_bytes: int
+    audience: int
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Composition:
+    """The editions of an issue, the full one first; `skipped` counts readers by reason."""
+
+    issue: str
+    editions: tuple[ComposedEdition, ...]
+    skipped: Mapping[str, int]
+
+    def __iter__(self) -> Iterator[ComposedEdition]:
+        return iter(self.editions)
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "issue": self.issue,
+            "editions": [asdict(edition) for edition in self.editions],
+            "skipped": dict(self.skipped),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Plan(Composition):
+    """A composition for one audience, ready to be frozen."""
+
+    revision: Issue
+    audience: Audience
+
+    @property
+    def readers(self) -> int:
+        return sum(edition.audience for edition in self.editions)
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """One edition with sample links: the same revision, topics and configuration give the same bytes."""
+
+    issue: str
+    key: str
+    label: str
+    topics: tuple[str, ...]
+    stories: tuple[int, ...]
+    subject: str
+    preheader: str
+    html: str
+    text: str
+    mjml: str
+    html_bytes: int
+    text_bytes: int
+
+    def as_json(self) -> dict[str, Any]:
+        """What is known of it, without its bodies."""
+        return {name: value for name, value in asdict(self).items() if name not in ("html", "text", "mjml")}
+
+
+def compose(rooms: Rooms, issue: Issue, *, every: bool = False) -> Composition:
+    """The editions that today's readers need; `every`: every possible one, whoever reads."""
+    with rooms.database.reader() as connection:
+        planned = _planned(rooms, connection, issue, Audience())
+    selections = every_selection(issue, rooms.settings) if every else None
+    return Composition(issue.slug, _composed(rooms, planned, selections), planned.skipped)
+
+
+def plan(rooms: Rooms, issue: Issue, audience: Audience) -> Plan:
+    """Whom a campaign of this audience would reach now."""
+    with rooms.database.reader() as connection:
+        planned = _planned(rooms, connection, issue, audience)
+    return Plan(issue.slug, _composed(rooms, planned, None), planned.skipped, issue, audience)
+
+
+def needed_selections(rooms: Rooms, issue: Issue) -> list[Selection]:
+    """The selections that today's readers need, the full one first."""
+    with rooms.database.reader() as connection:
+        return [edition.selection for edition in _planned(rooms, connection, issue, Audience()).editions]
+
+
+def preview(rooms: Rooms, issue: Issue, topics: Sequence[str] | None) -> Preview:
+    """The edition of a reader of these topics. Raises NewsletterError when it would be empty."""
+    choice = frozenset(people.declared(rooms, topics)) if topics else None
+    selection = select(issue, choice, rooms.settings)
+    if selection is None:
+        raise NewsletterError(
+            f"'{issue.slug}' has no story for {', '.join(topics or ())}: such a reader gets no letter.",
+            field="--topics",
+            cure=f"Topics with a story: {', '.join(_topics_with_story(issue)) or 'none'}.",
+        )
+    content = compose_edition(issue, selection, rooms.settings)
+    rendered = render_preview(content, rooms.settings)
+    return Preview(
+        issue=issue.slug,
+        key=selection.key,
+        label=content.label,
+        topics=selection.topics,
+        stories=selection.stories,
+        subject=content.subject,
+        preheader=content.preheader,
+        html=rendered.html,
+        text=rendered.text,
+        mjml=rendered.mjml,
+        html_bytes=rendered.html_bytes,
+        text_bytes=rendered.text_bytes,
+    )
+
+
+def stories_per_topic(rooms: Rooms) -> dict[str, int]:
+    """How many stories each topic has, over all issues at their newest revision."""
+    with rooms.database.reader() as connection:
+        return dict(
+            Counter(
+                topic
+                for line in store.list_issues(connection)
+                for topics in store.load_issue(connection, line.slug, rooms.settings).topics.values()
+                for topic in topics.topics
+            )
+        )
+
+
+def _planned(rooms: Rooms, connection: Connection, issue: Issue, audience: Audience) -> planning.Plan:
+    return planning.make(
+        connection,
+        issue,
+        audience,
+        settings=rooms.settings,
+        leaves=rooms.leaves,
+        now=rooms.now(),
+    )
+
+
+def _composed(
+    rooms: Rooms, planned: planning.Plan, selections: Sequence[Selection] | None
+) -> tuple[ComposedEdition, ...]:
+    readers = {edition.selection.key: edition.audience for edition in planned.editions}
+    wanted = [edition.selection for edition in planned.editions] if selections is None else selections
+    return tuple(
+        _edition(
+            rooms, compose_edition(planned.issue, selection, rooms.settings), readers.get(selection.key, 0)
+        )
+        for selection in wanted
+    )
+
+
+def _edition(rooms: Rooms, content: EditionContent, audience: int) -> ComposedEdition:
+    rendered = render_preview(content, rooms.settings)
+    return ComposedEdition(
+        key=content.selection.key,
+        label=content.label,
+        topics=content.selection.topics,
+        stories=content.selection.stories,
+        subject=content.subject,
+        preheader=content.preheader,
+        html_bytes=rendered.html_bytes,
+        text_bytes=rendered.text_bytes,
+        audience=audience,
+        warnings=edition_warnings(content, rendered.html_bytes),
+    )
+
+
+def _topics_with_story(issue: Issue) -> list[str]:
+    return sorted({topic for topics in issue.topics.values() for topic in topics.topics})

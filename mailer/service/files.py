@@ -1,0 +1,26 @@
+"""Files that people name on a command line, read with a clear word when they cannot be."""
+
+from pathlib import Path
+
+from subscribers.errors import NewsletterError
+
+# Far above any issue or rule; a wrong file (a video, a disk image) is refused before it fills the memory.
+FILE_MAX_BYTES = 10_000_000
+
+
+def read_bytes(path: Path) -> bytes:
+    """The bytes of a file. Raises NewsletterError when it is missing, unreadable or far too large."""
+    try:
+        if path.is_file() and path.stat().st_size > FILE_MAX_BYTES:
+            raise NewsletterError(
+                f"this file has {path.stat().st_size:,} bytes; at most {FILE_MAX_BYTES:,} are read.",
+                file=str(path),
+                cure="Name the text file of the issue.",
+            )
+        return path.read_bytes()
+    except OSError as error:
+        raise NewsletterError(
+            f"cannot read this file: {error.strerror}.",
+            file=str(path),
+            cure="Check its name and permissions.",
+        ) from None

@@ -1,0 +1,344 @@
+"""`Mailer`: everything a site can do, under one name. Each method is a line or two of its room."""
+
+import getpass
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from datetime import timedelta
+from pathlib import Path
+from threading import Event
+from types import TracebackType
+from typing import Any, Literal, Self
+
+from mailer.config import Settings
+from mailer.database import Database
+from mailer.delivery import campaigns
+from mailer.delivery.audience import Audience
+from mailer.insight.stats import CampaignStats, campaign_stats
+from mailer.issues import store
+from mailer.issues.report import ImportReport
+from mailer.issues.values import Issue
+from mailer.sandbox.server import SandboxServer
+from mailer.service import composition, people, sending, site
+from mailer.service.composition import Composition, Plan, Preview
+from mailer.service.files import read_bytes
+from mailer.service.rooms import Rooms, open_rooms
+from mailer.service.site import Finding
+from mailer.site import Site
+from mailer.tracking import late, verdicts
+from mailer.tracking.verdicts import SETTLE_AFTER
+from subscribers import lists, transfer
+from subscribers.transfer import ImportReport as PeopleReport
+
+Progress = Callable[[dict[str, Any]], None]
+
+
+class Mailer:
+    """An open site. Close it, or use it as a context manager."""
+
+    def __init__(self, rooms: Rooms) -> None:
+        self.rooms = rooms
+
+    @classmethod
+    def open(cls, config: Path | str | None = None, *, any_schema: bool = False) -> Self:
+        """Open the site of a config.toml. Raises NewsletterError saying what to mend."""
+        return cls(open_rooms(config, any_schema=any_schema))
+
+    @staticmethod
+    def init(folder: Path) -> Site:
+        """Lay out a complete site in a folder."""
+        return site.lay_out(folder)
+
+    def close(self) -> None:
+        self.rooms.database.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def settings(self) -> Settings:
+        return self.rooms.settings
+
+    @property
+    def database(self) -> Database:
+        return self.rooms.database
+
+    def check(self) -> list[Finding]:
+        """Look over the site."""
+        return site.look_over(self.rooms)
+
+    # -- issues -----------------------------------------------------------------------------------
+
+    def import_issue(self, file: Path | str, slug: str | None = None) -> ImportReport:
+        """Read an issue from a file and store it; the same bytes change nothing."""
+        path = Path(file)
+        source = read_bytes(path)
+        with self.database.ledger() as connection:
+            return store.import_issue(
+                connection,
+                source,
+                file=str(path),
+                slug=slug,
+                settings=self.settings,
+                author=getpass.getuser(),
+                now=self.rooms.now(),
+            )
+
+    def issue(self, slug: str, revision: int | None = None) -> Issue:
+        """An issue at its newest revision, or at that one."""
+        with self.database.reader() as connection:
+            return store.load_issue(connection, slug, self.settings, revision)
+
+    def issues(self) -> list[dict[str, Any]]:
+        """All issues, newest first."""
+        with self.database.reader() as connection:
+            return [
+                {
+                    "issue": line.slug,
+                    "kind": line.kind,
+                    "revision": line.revision,
+                    "stories": line.stories,
+                    "saved": line.at.isoformat(),
+                    "is_sent": line.is_sent,
+                }
+                for line in store.list_issues(connection)
+            ]
+
+    def compose(self, issue: str | Issue | ImportReport, *, every: bool = False) -> Composition:
+        """The editions that today's readers need, or every possible one; nothing is stored."""
+        return composition.compose(self.rooms, self._issue(issue), every=every)
+
+    def preview(self, issue: str | Issue | ImportReport, topics: Sequence[str] | None = None) -> Preview:
+        """One edition as a reader of these topics (None: all) would get it; its links open nothing."""
+        return composition.preview(self.rooms, self._issue(issue), topics)
+
+    def send_test(
+        self,
+        issue: str | Issue | ImportReport,
+        to: str | Sequence[str],
+        topics: Sequence[str] | None = None,
+        as_subscriber: str | None = None,
+        *,
+        every_edition: bool = False,
+    ) -> list[dict[str, Any]]:
+        """Send a test preview to up to ten addresses; one letter of each edition when `every_edition`."""
+        addresses = [to] if isinstance(to, str) else list(to)
+        return sending.send_test(
+            self.rooms, self._issue(issue), addresses, topics, as_subscriber, every_edition=every_edition
+        )
+
+    def _issue(self, issue: str | Issue | ImportReport) -> Issue:
+        if isinstance(issue, ImportReport):
+            return issue.issue
+        return self.issue(issue) if isinstance(issue, str) else issue
+
+    # -- campaigns --------------------------------------------------------------------------------
+
+    def sender_warnings(self) -> list[str]:
+        """What about the sender should be mended before a real campaign."""
+        return sending.sender_warnings(self.rooms)
+
+    def plan(
+        self,
+        issue: str | Issue | ImportReport,
+        *,
+        lists: Sequence[str] = (),
+        segments: Sequence[str] = (),
+        exclude_lists: Sequence[str] = (),
+        exclude_segments: Sequence[str] = (),
+    ) -> Plan:
+        """Whom a campaign would reach, with which edition, and who gets nothing and why."""
+        audience = Audience(tuple(lists), tuple(segments), tuple(exclude_lists), tuple(exclude_segments))
+        return composition.plan(self.rooms, self._issue(issue), audience)
+
+    def unfinished_campaign(self, issue: str) -> dict[str, Any] | None:
+        """The campaign of an issue that is under way, if there is one."""
+        return sending.unfinished(self.rooms, self._issue(issue))
+
+    def start(self, plan: Plan) -> int:
+        """Freeze the audience of a plan and begin to send; the number of the campaign."""
+        return sending.start(self.rooms, plan)
+
+    def continue_campaign(self, campaign: int) -> int:
+        """Let a campaign that was broken off or paused go on."""
+        return sending.go_on(self.rooms, campaign)
+
+    def run_campaign(self, campaign: int, on_progress: Progress | None = None) -> dict[str, Any]:
+        """Work until the campaign is finished, paused or cancelled; where it stands then."""
+        return sending.run(self.rooms, campaign, on_progress)
+
+    def work(self, stopped: Event | None = None) -> list[dict[str, Any]]:
+        """Go on with every campaign until `stopped` is set; without it until nothing is left to do."""
+        return sending.work(self.rooms, stopped)
+
+    def sending_threads(self) -> AbstractContextManager[None]:
+        """Threads that go on with campaigns for as long as the context lasts."""
+        return sending.threads(self.rooms)
+
+    def status(self, campaign: int) -> dict[str, Any]:
+        """Where a campaign stands."""
+        with self.database.reader() as connection:
+            return campaigns.status(connection, campaign).as_json()
+
+    def campaigns(self) -> list[dict[str, Any]]:
+        """Every campaign, newest first."""
+        with self.database.reader() as connection:
+            return [state.as_json() for state in campaigns.list_all(connection)]
+
+    def pause(self, campaign: int) -> dict[str, Any]:
+        """Hand nothing more over."""
+        with self.database.ledger() as connection:
+            campaigns.pause(connection, campaign)
+        return self.status(campaign)
+
+    def resume(self, campaign: int) -> dict[str, Any]:
+        """Let a paused campaign go on."""
+        with self.database.ledger() as connection:
+            campaigns.resume(connection, campaign, self.rooms.now())
+        return self.status(campaign)
+
+    def cancel(self, campaign: int) -> dict[str, Any]:
+        """End a campaign: what has not left will not leave."""
+        with self.database.ledger() as connection:
+            campaigns.cancel(connection, campaign, self.rooms.now())
+        return self.status(campaign)
+
+    def evidence(self, campaign: int) -> list[str]:
+        """What is known about the held letters of a campaign, in words."""
+        return sending.evidence(self.rooms, campaign)
+
+    def resolve(self, campaign: int, decision: Literal["sent", "again", "drop"]) -> dict[str, Any]:
+        """Decide what becomes of held letters."""
+        sending.resolve(self.rooms, campaign, decision)
+        return self.status(campaign)
+
+    def stats(self, campaign: int) -> CampaignStats:
+        """The numbers of a campaign."""
+        with self.database.reader() as connection:
+            return campaign_stats(connection, campaign)
+
+    # -- people -----------------------------------------------------------------------------------
+
+    def import_people(
+        self,
+        file: Path,
+        *,
+        basis: str,
+        status: Literal["subscribed", "unsubscribed", "cleaned"] = "subscribed",
+        replace_topics: bool = False,
+        overwrite_choices: bool = False,
+        unknown_topics: Literal["refuse", "ignore"] = "refuse",
+        on_progress: people.Progress | None = None,
+    ) -> PeopleReport:
+        """Import people from a CSV file."""
+        options = transfer.ImportOptions(
+            basis=basis,
+            topics=people.topic_names(self.rooms),
+            suppression_key=self.rooms.suppression_key,
+            status=status,
+            replace_topics=replace_topics,
+            overwrite_choices=overwrite_choices,
+            unknown_topics=unknown_topics,
+        )
+        return transfer.import_csv(
+            self.database, file, options, now=self.rooms.now(), on_progress=on_progress
+        )
+
+    def export_people(
+        self, file: Path, *, in_list: str | None = None, status: str | None = None, topic: str | None = None
+    ) -> int:
+        """Write people to a CSV file that imports to the same; how many."""
+        return people.export(self.rooms, file, in_list=in_list, status=status, topic=topic)
+
+    def add_person(
+        self,
+        address: str,
+        *,
+        basis: str,
+        name: str = "",
+        topics: Sequence[str] = (),
+        lists: Sequence[str] = (),
+        timezone: str = "",
+        track_consent: bool = False,
+    ) -> dict[str, Any]:
+        """Add one person; what is kept about them."""
+        return people.add(
+            self.rooms,
+            address,
+            basis=basis,
+            name=name,
+            topics=topics,
+            lists=lists,
+            timezone=timezone,
+            track_consent=track_consent,
+        )
+
+    def show_person(self, address: str) -> dict[str, Any]:
+        """Everything kept about one person, every letter included."""
+        with self.database.reader() as connection:
+            return people.show(connection, address)
+
+    def suppress(self, *, address: str | None, file: Path | None, detail: str = "") -> dict[str, Any]:
+        """Never mail an address, or those of a file, again."""
+        return people.suppress(self.rooms, address=address, file=file, detail=detail)
+
+    def erase_person(self, address: str) -> None:
+        """Forget a person; a keyed hash stays."""
+        people.erase(self.rooms, address)
+
+    def lists(self) -> list[dict[str, Any]]:
+        """All lists with the number of their people."""
+        with self.database.reader() as connection:
+            return [
+                {"list": each.slug, "name": each.name, "members": each.members}
+                for each in lists.every(connection)
+            ]
+
+    def list_members(self, name: str) -> list[str]:
+        """The addresses of a list."""
+        with self.database.reader() as connection:
+            return [email for _, email in lists.members(connection, lists.get(connection, name).id)]
+
+    def add_to_list(self, name: str, addresses: Sequence[str]) -> dict[str, Any]:
+        """Make a list, or put people on it."""
+        return people.add_to_list(self.rooms, name, addresses)
+
+    def remove_from_list(self, name: str, addresses: Sequence[str]) -> dict[str, Any]:
+        """Take people off a list, or remove it."""
+        return people.remove_from_list(self.rooms, name, addresses)
+
+    def add_segment(self, name: str, rule: Path) -> dict[str, Any]:
+        """Save a rule under a name."""
+        return people.add_segment(self.rooms, name, rule)
+
+    def segments(self) -> list[dict[str, Any]]:
+        """All segments in words."""
+        return people.list_segments(self.rooms)
+
+    def count_segment(self, name: str) -> dict[str, Any]:
+        """How many people a segment picks now."""
+        return people.count_segment(self.rooms, name)
+
+    def topics(self) -> list[dict[str, Any]]:
+        """Readers and stories of each topic."""
+        return people.list_topics(self.rooms, composition.stories_per_topic(self.rooms))
+
+    def rename_topic(self, old: str, new: str) -> int:
+        """Move the choices of one topic to another; how many."""
+        return people.rename_topic(self.rooms, old, new)
+
+    # -- what runs --------------------------------------------------------------------------------
+
+    def settle(self, *, everything: bool = False) -> None:
+        """Give hits their verdicts once their window passed; `everything` does not wait for it."""
+        now = self.rooms.now() + (SETTLE_AFTER if everything else timedelta())
+        verdicts.settle(self.database, now)
+        late.link_late(self.database, now)
+
+    def sandbox(self) -> SandboxServer:
+        """The sandbox of this site, not yet listening; a context manager."""
+        return site.sandbox_of(self.settings)

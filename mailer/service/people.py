@@ -1,0 +1,194 @@
+"""What marketing asks of the people's tables: one function for each command."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection
+
+from mailer import dialect
+from mailer.delivery import letters_of
+from mailer.service.files import read_bytes
+from mailer.service.rooms import Rooms
+from subscribers import lists, roster, segments, suppression, topics, transfer
+from subscribers.addresses import parse_address
+from subscribers.choices import ALL_TOPICS
+from subscribers.errors import NewsletterError
+from subscribers.models import SuppressionReason
+from subscribers.segment_rules import LeafRegistry
+
+# Of the command line; a web page names its own.
+SOURCE = "command line"
+
+
+def topic_names(rooms: Rooms) -> dict[str, str]:
+    """Declared slugs and what readers call them."""
+    return {slug: topic.name for slug, topic in rooms.settings.topics.items()}
+
+
+def show(connection: Connection, address: str) -> dict[str, Any]:
+    """One person with every letter."""
+    row = roster.require(connection, address)
+    return roster.show(connection, row.id, {"letters": letters_of.show})
+
+
+def add(
+    rooms: Rooms,
+    address: str,
+    *,
+    basis: str,
+    name: str,
+    topics: Sequence[str],
+    lists: Sequence[str],
+    timezone: str,
+    track_consent: bool,
+) -> dict[str, Any]:
+    """Add one person by hand and show them."""
+    chosen = None if ALL_TOPICS in topics or not topics else tuple(declared(rooms, topics))
+    person = roster.NewPerson(
+        address=parse_address(address),
+        basis=basis,
+        name=name,
+        topics=chosen,
+        lists=tuple(lists),
+        timezone=timezone,
+        track_consent=track_consent,
+    )
+    with rooms.database.ledger() as connection:
+        roster.add(connection, person, suppression_key=rooms.suppression_key, source=SOURCE, now=rooms.now())
+    with rooms.database.reader() as connection:
+        return show(connection, address)
+
+
+def declared(rooms: Rooms, wanted: Sequence[str]) -> list[str]:
+    """Slugs of topics given by slug or name. Raises NewsletterError naming those there are."""
+    names = topic_names(rooms)
+    by_name = {name.casefold(): slug for slug, name in names.items()} | {slug: slug for slug in names}
+    unknown = [topic for topic in wanted if topic.casefold() not in by_name]
+    if unknown:
+        raise NewsletterError(
+            f"topic '{unknown[0]}' is not declared.",
+            field="topics",
+            cure=f"Declared in config.toml: {', '.join(names) or 'none'}.",
+        )
+    return list(dict.fromkeys(by_name[topic.casefold()] for topic in wanted))
+
+
+def suppress(rooms: Rooms, *, address: str | None, file: Path | None, detail: str) -> dict[str, Any]:
+    """Never mail one address, or those of a file, again."""
+    if file is not None:
+        report = transfer.suppress_file(
+            rooms.database,
+            file,
+            secret=rooms.suppression_key,
+            detail=detail,
+            now=rooms.now(),
+        )
+        return report.as_json()
+    parsed = parse_address(address or "")
+    with rooms.database.ledger() as connection:
+        suppression.suppress(
+            connection,
+            key_hash=suppression.key_hash(parsed.key, rooms.suppression_key),
+            reason=SuppressionReason.MANUAL,
+            detail=detail,
+            source=SOURCE,
+            now=rooms.now(),
+        )
+    return {"suppressed": 1, "refused": []}
+
+
+def erase(rooms: Rooms, address: str) -> None:
+    """Forget a person, in the tables of every floor and in the write-ahead log."""
+    with rooms.database.ledger() as connection:
+        row = roster.require(connection, address)
+        roster.erase(connection, row.id, [letters_of.blank], now=rooms.now(), source=SOURCE)
+    dialect.truncate_journal(rooms.database.ledger_engine)
+
+
+def add_to_list(rooms: Rooms, name: str, addresses: Sequence[str]) -> dict[str, Any]:
+    """Make a list when it is missing, and put people on it."""
+    with rooms.database.ledger() as connection:
+        ids = [roster.require(connection, address).id for address in addresses]
+        slug = lists.create(connection, name, now=rooms.now())
+        found = lists.get(connection, slug)
+        added = lists.add_members(connection, found.id, ids, now=rooms.now())
+        return {"list": slug, "added": added, "members": lists.get(connection, slug).members}
+
+
+def remove_from_list(rooms: Rooms, name: str, addresses: Sequence[str]) -> dict[str, Any]:
+    """Take people off a list; without addresses remove the list itself."""
+    with rooms.database.ledger() as connection:
+        found = lists.get(connection, name)
+        if not addresses:
+            return {"list": found.slug, "removed": lists.remove(connection, found.id)}
+        ids = [roster.require(connection, address).id for address in addresses]
+        return {"list": found.slug, "removed": lists.remove_members(connection, found.id, ids)}
+
+
+def add_segment(rooms: Rooms, name: str, rule: Path) -> dict[str, Any]:
+    """Save a rule from a file; its words and how many it picks now."""
+    source = read_bytes(rule)
+    with rooms.database.ledger() as connection:
+        leaves = rooms.leaves(connection)
+        saved = segments.save(connection, name, source, leaves, now=rooms.now(), file=str(rule))
+    return count_segment(rooms, saved.slug)
+
+
+def count_segment(rooms: Rooms, name: str) -> dict[str, Any]:
+    """A saved segment in words, and how many people it picks now."""
+    with rooms.database.reader() as connection:
+        leaves = rooms.leaves(connection)
+        saved = segments.find(connection, name)
+        rule = segments.load(connection, saved.slug, leaves)
+        return {
+            "segment": saved.slug,
+            "words": segments.in_words(rule),
+            "count": segments.count(connection, rule, leaves, rooms.now()),
+        }
+
+
+def list_segments(rooms: Rooms) -> list[dict[str, Any]]:
+    """Every segment in words; one whose rule no longer fits says why."""
+    with rooms.database.reader() as connection:
+        leaves = rooms.leaves(connection)
+        return [
+            {"segment": saved.slug, "name": saved.name, "words": _words(saved.rule, leaves)}
+            for saved in segments.list_all(connection)
+        ]
+
+
+def _words(rule: Mapping[str, Any], leaves: LeafRegistry) -> str:
+    try:
+        return segments.in_words(segments.parse_rule(rule, leaves))
+    except NewsletterError as error:
+        return f"(broken: {error.message})"
+
+
+def list_topics(rooms: Rooms, stories: Mapping[str, int]) -> list[dict[str, Any]]:
+    """Readers and stories of each topic, the declared ones first."""
+    names = topic_names(rooms)
+    with rooms.database.reader() as connection:
+        readers = topics.readers_per_topic(connection, names)
+    slugs = [*names, *sorted(set(readers) - set(names))]
+    return [
+        {
+            "topic": slug,
+            "name": names.get(slug),
+            "readers": readers.get(slug, 0),
+            "stories": stories.get(slug, 0),
+        }
+        for slug in slugs
+    ]
+
+
+def rename_topic(rooms: Rooms, old: str, new: str) -> int:
+    """Move choices and segment rules from one slug to another, declared one."""
+    declared(rooms, [new])
+    moved = topics.rename_topic(rooms.database, old, new)
+    with rooms.database.ledger() as connection:
+        segments.rename_topic(connection, old, new)
+    return moved
+
+
+Progress = Callable[[int, int | None], None]

@@ -1,0 +1,103 @@
+"""What every room needs, opened once: settings, database, tokens, addresses, the time."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from sqlalchemy import Connection
+from sqlalchemy.exc import ArgumentError, DatabaseError, NoSuchModuleError
+
+from mailer.config import Settings, load_settings
+from mailer.database import Database
+from mailer.insight.leaves import registry
+from mailer.links import Doors, Tokens
+from subscribers.errors import NewsletterError
+from subscribers.segment_rules import LeafRegistry
+
+SECRETS_CURE = "'mailer init DIR' writes a secrets.toml with new keys; copy it beside config.toml."
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Rooms:
+    """One open site. `now` is a function, so that tests own the clock."""
+
+    settings: Settings
+    database: Database
+    tokens: Tokens
+    doors: Doors
+    now: Callable[[], datetime]
+
+    def leaves(self, connection: Connection) -> LeafRegistry:
+        """Every condition a segment may use on this site: on people, and on what they received and did."""
+        return registry(connection, self.settings)
+
+    @property
+    def suppression_key(self) -> str:
+        return self.settings.database.suppression_key.get_secret_value()
+
+
+def open_rooms(
+    config: Path | str | None = None,
+    *,
+    any_schema: bool = False,
+    now: Callable[[], datetime] = utc_now,
+) -> Rooms:
+    """Open a site: an empty database gets its tables, an older one is refused (`any_schema` takes both).
+
+    Raises NewsletterError for a missing key, a wrong setting, an older schema, no database.
+    """
+    settings = load_settings(Path(config) if config is not None else None)
+    secrets = [secret.get_secret_value() for secret in settings.web.secrets]
+    _require_keys(settings, secrets)
+    try:
+        database = Database(settings.database_url)
+        if not any_schema:
+            if database.schema_version() is None:
+                database.upgrade()
+            database.require_current_schema()
+    except (ArgumentError, NoSuchModuleError, ModuleNotFoundError):
+        raise NewsletterError(
+            "[database] url names a database that this version does not speak.",
+            field="[database] url",
+            cure='For example [database] url = "sqlite:///data/mailer.db".',
+        ) from None
+    except (DatabaseError, OSError) as error:
+        raise _no_database(error) from None
+    doors = Doors(settings.web.base_url, settings.web.short_base_url)
+    return Rooms(settings, database, Tokens(secrets), doors, now)
+
+
+def _require_keys(settings: Settings, secrets: list[str]) -> None:
+    file = str(settings.root / "secrets.toml")
+    if not any(secrets):
+        raise NewsletterError(
+            "[web] secrets is missing: links in letters could not be signed.",
+            file=file,
+            field="[web] secrets",
+            cure=SECRETS_CURE,
+        )
+    if not settings.database.suppression_key.get_secret_value():
+        raise NewsletterError(
+            "[database] suppression_key is missing: people who must never be mailed could not be known.",
+            file=file,
+            field="[database] suppression_key",
+            cure=SECRETS_CURE,
+        )
+
+
+def _no_database(error: DatabaseError | OSError) -> NewsletterError:
+    # The driver's own words, never the address: it may carry a password.
+    if isinstance(error, DatabaseError) and error.orig is not None:
+        said = str(error.orig).splitlines()[0]
+    else:
+        said = getattr(error, "strerror", None) or type(error).__name__
+    return NewsletterError(
+        f"cannot open the database: {said}.",
+        field="[database] url",
+        cure='For example [database] url = "sqlite:///data/mailer.db", in a folder you may write to.',
+    )

@@ -1,0 +1,186 @@
+"""A campaign from the plan to the last answer, and the tests before it: what the doors call."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from threading import Event
+from typing import Any
+
+from mailer.delivery import campaigns, engine, freeze, preflight, reconcile
+from mailer.delivery.campaigns import CampaignState
+from mailer.delivery.engine import Engine
+from mailer.delivery.send import Sending
+from mailer.delivery.sendgrid import SendGrid
+from mailer.editions.select import select
+from mailer.issues.values import Issue
+from mailer.models import CampaignStatus
+from mailer.service import people
+from mailer.service.composition import Plan, needed_selections
+from mailer.service.rooms import Rooms
+from subscribers import choices, roster
+from subscribers.errors import NewsletterError
+
+Progress = Callable[[dict[str, Any]], None]
+# How often a worker looks for campaigns that somebody began to freeze and did not end.
+TAKE_UP_SECONDS = 15.0
+
+
+def sender_warnings(rooms: Rooms) -> list[str]:
+    """What about the sender should be mended before a real campaign."""
+    return [str(problem) for problem in preflight.look(rooms.settings).warnings]
+
+
+def unfinished(rooms: Rooms, issue: Issue) -> dict[str, Any] | None:
+    """The campaign of an issue that is under way, or None."""
+    if issue.issue_id is None:
+        return None
+    with rooms.database.reader() as connection:
+        found = campaigns.unfinished(connection, issue.issue_id)
+        return campaigns.status(connection, found).as_json() if found is not None else None
+
+
+def start(rooms: Rooms, plan: Plan) -> int:
+    """Freeze the audience of a plan; from here on workers may send. Raises NewsletterError."""
+    preflight.require_ready(rooms.settings)
+    issue = plan.revision
+    if issue.issue_id is None or issue.revision_id is None:
+        raise NewsletterError("this issue is not stored.", cure="Import it first.")
+    SendGrid.of(rooms.settings).close()  # no key: refused before anything is frozen
+    with rooms.database.ledger() as connection:
+        campaign = campaigns.create(
+            connection,
+            issue_id=issue.issue_id,
+            revision_id=issue.revision_id,
+            audience=plan.audience.as_json(),
+            sender=preflight.sender_of(rooms.settings),
+            now=rooms.now(),
+        )
+    _freeze(rooms, campaign)
+    return campaign
+
+
+def _freeze(rooms: Rooms, campaign: int) -> None:
+    freeze.freeze(rooms.database, campaign, settings=rooms.settings, leaves=rooms.leaves, clock=rooms.now)
+
+
+def go_on(rooms: Rooms, campaign: int) -> int:
+    """Let a campaign that was broken off while preparing, or paused, go on."""
+    preflight.require_ready(rooms.settings)
+    with rooms.database.reader() as connection:
+        status = campaigns.status(connection, campaign).status
+    if status == CampaignStatus.PREPARING:
+        _freeze(rooms, campaign)
+    elif status == CampaignStatus.PAUSED:
+        with rooms.database.ledger() as connection:
+            campaigns.resume(connection, campaign, rooms.now())
+    return campaign
+
+
+def run(rooms: Rooms, campaign: int, on_progress: Progress | None) -> dict[str, Any]:
+    """Work on one campaign until it is finished, paused or cancelled; where it stands then."""
+
+    def told(state: CampaignState) -> None:
+        if on_progress is not None:
+            on_progress(state.as_json())
+
+    with _sending(rooms) as ready:
+        return engine.run_campaign(ready, campaign, on_progress=told).as_json()
+
+
+def work(rooms: Rooms, stopped: Event | None) -> list[dict[str, Any]]:
+    """Go on with every campaign until `stopped`, or until nothing is left; where those worked on stand."""
+    with rooms.database.reader() as connection:
+        begun = {state.campaign for state in campaigns.list_all(connection) if state.waiting}
+    with _sending(rooms) as ready:
+        take_up(rooms, rooms.now())
+        if stopped is None:
+            engine.run_all(ready)
+        else:
+            with Engine(ready):
+                while not stopped.wait(TAKE_UP_SECONDS):
+                    take_up(rooms, rooms.now())
+    with rooms.database.reader() as connection:
+        return [state.as_json() for state in campaigns.list_all(connection) if state.campaign in begun]
+
+
+@contextmanager
+def threads(rooms: Rooms) -> Iterator[None]:
+    """Sending threads for as long as the context lasts; calls in flight end first."""
+    with _sending(rooms) as ready, Engine(ready):
+        yield
+
+
+def take_up(rooms: Rooms, _now: datetime) -> None:
+    """Freeze what a process that is gone began to prepare."""
+    freeze.take_up(rooms.database, settings=rooms.settings, leaves=rooms.leaves, clock=rooms.now)
+
+
+@contextmanager
+def _sending(rooms: Rooms) -> Iterator[Sending]:
+    transport = SendGrid.of(rooms.settings)
+    try:
+        yield Sending(rooms.database, rooms.settings, rooms.tokens, rooms.doors, transport, rooms.now)
+    finally:
+        transport.close()
+
+
+def evidence(rooms: Rooms, campaign: int) -> list[str]:
+    """What is known about the held letters of a campaign, a line for each call."""
+    with rooms.database.reader() as connection:
+        return [
+            f"{doubt.letters:,} of '{doubt.edition}', called {doubt.started_at:%Y-%m-%d %H:%M:%S} UTC: "
+            f"{doubt.detail or 'no answer was seen'}"
+            for doubt in reconcile.doubts(connection, campaign)
+        ]
+
+
+def resolve(rooms: Rooms, campaign: int, decision: reconcile.Decision) -> int:
+    """Settle what is held by a person's word; how many letters."""
+    with rooms.database.ledger() as connection:
+        return reconcile.resolve(connection, campaign, decision, rooms.now())
+
+
+def send_test(
+    rooms: Rooms,
+    issue: Issue,
+    to: Sequence[str],
+    topics: Sequence[str] | None,
+    as_subscriber: str | None,
+    *,
+    every_edition: bool,
+) -> list[dict[str, Any]]:
+    """Send previews to editors: of one set of topics, as one reader, or one of each edition."""
+    if every_edition:
+        selections = needed_selections(rooms, issue)
+    else:
+        choice = _choice(rooms, topics, as_subscriber)
+        selection = select(issue, choice, rooms.settings)
+        if selection is None:
+            raise NewsletterError(
+                f"such a reader gets nothing of '{issue.slug}': no story has a topic of theirs.",
+                cure="Leave out the topics to test the full edition.",
+            )
+        selections = [selection]
+    transport = SendGrid.of(rooms.settings)
+    try:
+        return [
+            letter.as_json()
+            for letter in testletters.send(
+                rooms.database,
+                transport,
+                issue,
+                selections,
+                to,
+                settings=rooms.settings,
+                now=rooms.now(),
+            )
+        ]
+    finally:
+        transport.close()
+
+
+def _choice(rooms: Rooms, topics: Sequence[str] | None, as_subscriber: str | None) -> frozenset[str] | None:
+    if as_subscriber is not None:
+        with rooms.database.reader() as connection:
+            return choices.of(connection, roster.require(connection, as_subscriber).id)
+    return frozenset(people.declared(rooms, topics)) if topics else None

@@ -1,0 +1,106 @@
+"""A new site, complete; and the look over an existing one."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from mailer import dialect, site
+from mailer.config import Settings, load_settings
+from mailer.config_errors import nearest
+from mailer.database import Database
+from mailer.delivery import preflight
+from mailer.sandbox.server import SandboxServer
+from mailer.service.rooms import Rooms
+from subscribers import topics
+
+Level = Literal["ok", "warning", "error"]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line of `mailer check`."""
+
+    level: Level
+    said: str
+    cure: str | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def lay_out(folder: Path) -> site.Site:
+    """A site that works at once: files, keys, an empty database, a sandbox whose events are believed."""
+    laid = site.lay_out(folder)
+    settings = load_settings(folder / "config.toml")
+    sandbox = sandbox_of(settings)
+    site.write_webhook_key(folder, sandbox.public_key)
+    sandbox.stop()
+    database = Database(settings.database_url)
+    database.upgrade()
+    database.close()
+    return laid
+
+
+def sandbox_of(settings: Settings) -> SandboxServer:
+    """The sandbox that `[sandbox]` describes, not yet listening."""
+    from mailer.sandbox.options import options_of
+
+    table = settings.sandbox
+    path = settings.path(table.database)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return SandboxServer(options_of(settings), table.host, table.port, database_path=path)
+
+
+def look_over(rooms: Rooms) -> list[Finding]:
+    """What is right and what is not, each with its cure; nothing is changed."""
+    findings = [Finding("ok", f"configuration read from {rooms.settings.root}/config.toml")]
+    findings += [_schema(rooms), _sqlite()]
+    findings += _senders(rooms)
+    if findings[1].level != "error":
+        findings += _topics(rooms)
+    return findings
+
+
+def _schema(rooms: Rooms) -> Finding:
+    found, newest = rooms.database.schema_version(), rooms.database.newest_version()
+    if found == newest:
+        return Finding("ok", f"database at schema {found}")
+    return Finding("error", f"the database is at schema {found}, not {newest}", "Run 'mailer upgrade'.")
+
+
+def _sqlite() -> Finding:
+    version = dialect.sqlite_module().sqlite_version
+    if dialect.sqlite_is_safe():
+        return Finding("ok", f"SQLite {version}")
+    return Finding(
+        "warning",
+        f"SQLite {version} can corrupt a busy database; 3.51.3 or newer is safe",
+        "Install the pysqlite3 wheel or a newer Python.",
+    )
+
+
+def _senders(rooms: Rooms) -> list[Finding]:
+    report = preflight.look(rooms.settings)
+    findings = [Finding("error", problem.message, problem.cure) for problem in report.refusals]
+    findings += [Finding("warning", problem.message, problem.cure) for problem in report.warnings]
+    return findings or [Finding("ok", f"sender {rooms.settings.newsletter.from_email}")]
+
+
+def _topics(rooms: Rooms) -> list[Finding]:
+    declared = list(rooms.settings.topics)
+    with rooms.database.reader() as connection:
+        strays = topics.undeclared(connection, declared)
+        drifted = len(topics.drift(connection))
+    findings = [
+        Finding(
+            "warning",
+            f"{count:,} readers chose '{slug}', which config.toml does not declare",
+            f"{nearest(slug, declared, example=f'[topics.{slug}]')} Then 'mailer topics rename OLD NEW'.",
+        )
+        for slug, count in strays.items()
+    ]
+    if drifted:
+        findings.append(
+            Finding("error", f"{drifted:,} readers have a topic mask that differs from their choices")
+        )
+    return findings or [Finding("ok", f"{len(declared)} topics declared")]

@@ -1,0 +1,65 @@
+"""`mailer serve`: readers' pages, one clock, and the threads that send, in one process until stopped."""
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from mailer.clock import Clock
+from mailer.service import Mailer
+from mailer.tracking import late, verdicts
+from mailer.web.context import WebContext
+from mailer.web.server import WebServer
+
+# A verdict waits for its two-second window anyway; a person looking at the page should not wait longer.
+SETTLE_SECONDS = 1.0
+# Every waiting event is looked at, so not too often.
+LATE_SECONDS = 60.0
+
+
+def web_of(mailer: Mailer) -> WebServer:
+    """The web server of a site, not yet listening; a context manager."""
+    rooms = mailer.rooms
+    return WebServer(WebContext(rooms.settings, rooms.database, rooms.tokens, rooms.doors, rooms.now))
+
+
+def clock_of(mailer: Mailer) -> Clock:
+    """The clock of a site, not yet ticking."""
+    clock = Clock(mailer.rooms.now)
+    clock.every(SETTLE_SECONDS, lambda now: verdicts.settle(mailer.database, now), name="settle verdicts")
+    clock.every(LATE_SECONDS, lambda now: late.link_late(mailer.database, now), name="link late events")
+    return clock
+
+
+def work(mailer: Mailer) -> list[dict[str, Any]]:
+    """Go on with campaigns until SIGINT or SIGTERM; where those under way stand then."""
+    with stopped_by_signals() as stopped:
+        return mailer.work(stopped)
+
+
+def serve(mailer: Mailer) -> None:
+    """Serve until SIGINT or SIGTERM; calls in flight end, hits that wait are written."""
+    clock = clock_of(mailer)
+    with stopped_by_signals() as stopped, mailer.sending_threads(), web_of(mailer) as web:
+        clock.start()
+        try:
+            web.wait(stopped)
+        finally:
+            clock.stop()
+
+
+@contextmanager
+def stopped_by_signals() -> Iterator[threading.Event]:
+    """An event that Ctrl-C and SIGTERM set; the handlers before are put back."""
+    stopped = threading.Event()
+
+    def stop(_number: int, _frame: Any) -> None:
+        stopped.set()
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stopped
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

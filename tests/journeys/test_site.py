@@ -1,0 +1,114 @@
+"""A newcomer lays out a site and asks it things."""
+
+import stat
+from pathlib import Path
+
+import pytest
+
+from tests.journeys.conftest import Terminal
+
+
+def test_init_lays_out_a_complete_private_site(tmp_path: Path, terminal: Terminal) -> None:
+    folder = tmp_path / "a" / "new place"
+    answer = terminal("init", folder, "--json")
+    assert answer.code == 0
+    assert set(answer.document["written"]) >= {"config.toml", "secrets.toml", "templates/", "examples/"}
+    assert stat.S_IMODE((folder / "secrets.toml").stat().st_mode) == 0o600
+    assert (folder / "templates/email").is_dir()
+    assert (folder / "examples/week-04.md").is_file()
+    assert "secrets.toml" in (folder / ".gitignore").read_text()
+
+
+def test_init_overwrites_nothing(site: Path, terminal: Terminal) -> None:
+    before = (site / "secrets.toml").read_bytes()
+    answer = terminal("init", site, "--json")
+    assert answer.code == 1
+    assert answer.document["error"]["cure"]
+    assert (site / "secrets.toml").read_bytes() == before
+
+
+def test_two_sites_have_different_keys(tmp_path: Path, terminal: Terminal) -> None:
+    for name in ("one", "two"):
+        terminal("init", tmp_path / name)
+    assert (tmp_path / "one/secrets.toml").read_text() != (tmp_path / "two/secrets.toml").read_text()
+
+
+def test_upgrade_on_a_current_database_does_nothing(site: Path, terminal: Terminal) -> None:
+    answer = terminal("upgrade", "--json")
+    assert (answer.code, answer.document["changed"]) == (0, False)
+
+
+def test_upgrade_creates_a_missing_database(site: Path, terminal: Terminal) -> None:
+    for file in (site / "data").glob("mailer.db*"):
+        file.unlink()
+    answer = terminal("upgrade", "--json")
+    assert (answer.code, answer.document["changed"]) == (0, True)
+    assert terminal("issues").code == 0
+
+
+def test_check_of_a_fresh_site_warns_of_the_placeholder_sender_only(site: Path, terminal: Terminal) -> None:
+    findings = terminal("check", "--json").document["findings"]
+    assert {finding["level"] for finding in findings} <= {"ok", "warning"}
+    assert any("editor@example.com" in finding["said"] for finding in findings)
+
+
+def test_a_placeholder_sender_is_refused_at_sendgrids_own_host(
+    site: Path, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    terminal("import", "examples/week-04.md")
+    terminal("subscribers", "add", "ada@example.org", "--basis", "by hand")
+    monkeypatch.setenv("MAILER_SENDGRID__HOST", "https://api.sendgrid.com")
+    monkeypatch.setenv("MAILER_WEB__BASE_URL", "https://n.example.com")
+    answer = terminal("send", "week-04", "--yes", "--json")
+    assert answer.code == 1
+    assert "editor@example.com" in answer.document["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("[web]\nport = 'eight'", "[web] port"),
+        ("[web]\nprot = 8000", "Did you mean 'port'"),
+        ("[sendgird]\nhost = 'http://127.0.0.1'", "Did you mean 'sendgrid'"),
+        ("[newsletter]\nname = no quotes", "TOML"),
+        ("[topics.Bad_Slug]\nname = 'x'", "Bad_Slug"),
+        ("[newsletter]\ntimezone = 'Europe/Pari'", "[newsletter] timezone"),
+        ("[editions]\nnumbering = 'roman'", "renumber"),
+    ],
+)
+def test_a_wrong_configuration_says_where_and_what_would_be_right(
+    tmp_path: Path, terminal: Terminal, line: str, said: str
+) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text(line + "\n")
+    answer = terminal("issues", "--config", path, "--json")
+    assert answer.code == 1
+    error = answer.document["error"]
+    assert error["file"] == str(path)
+    assert error["line"] is not None
+    assert error["cure"]
+    assert said in f"{error['message']} {error['cure']}"
+
+
+def test_a_missing_config_is_refused(tmp_path: Path, terminal: Terminal) -> None:
+    answer = terminal("issues", "--config", tmp_path / "nowhere.toml", "--json")
+    assert answer.code == 1
+    assert "nowhere.toml" in answer.document["error"]["message"]
+
+
+def test_secrets_never_appear_in_an_error_or_a_repr(
+    site: Path, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mailer.config import load_settings
+
+    monkeypatch.setenv("MAILER_SENDGRID__API_KEY", "SG.hush-hush")
+    monkeypatch.setenv("MAILER_DATABASE__URL", "postgresql+psycopg://me:hush-hush@127.0.0.1:1/none")
+    assert "hush-hush" not in repr(load_settings(site / "config.toml"))
+    answer = terminal("issues", "--json")
+    assert answer.code == 1
+    assert "hush-hush" not in answer.out + answer.err
+
+
+def test_a_command_line_that_cannot_be_read_exits_with_two(terminal: Terminal) -> None:
+    assert terminal("compose", "--json").code == 2
+    assert terminal("no-such-command").code == 2
