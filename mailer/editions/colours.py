@@ -94,7 +94,7 @@ def text_on(ground: str) -> str:
 
 
 def _light(brand: str) -> Palette:
-    panel = mix(_WHITE, brand, 0.06)
+    panel = mix("#F8F9FB", brand, 0.04)
     page = mix("#EEF0F4", brand, 0.03)
     # A brand in the middle of the scale reads badly with either text: deepen it until white does.
     masthead = _carrying(brand)

@@ -20,6 +20,8 @@ _DOCTYPE = "<!doctype html>"
 _STYLE = '<style type="text/css">'
 _STYLE_LEFT_ALONE = '<style type="text/css" data-premailer="ignore">'
 _UNREAD = re.compile(r"</?mj-[a-z-]+")
+# Rules that are only wanted in style attributes: Gmail reads no more than 8 kB of style blocks.
+_INLINE_ONLY = re.compile(r'<style[^>]*\sdata-inline="only"[^>]*>.*?</style>\s*', re.DOTALL)
 # How MRML prints what is not ASCII in attributes.
 _DEBUG_ESCAPE = re.compile(r"\\u\{[0-9a-f]+\}")
 
@@ -68,7 +70,7 @@ class _Inliner(Premailer):  # type: ignore[misc]
 
 
 def inline_css(html: str) -> str:
-    """The HTML with the template's own rules in style attributes, and every style block kept."""
+    """The HTML with the template's rules in style attributes; only data-inline="only" blocks go."""
     # The first block is MRML's reset; the template's own blocks say for themselves what to leave alone.
     html = html.replace(_STYLE, _STYLE_LEFT_ALONE, 1)
     inliner = _Inliner(
@@ -81,4 +83,4 @@ def inline_css(html: str) -> str:
         align_floating_images=False,
         disable_link_rewrites=True,
     )
-    return str(inliner.transform(pretty_print=False))
+    return _INLINE_ONLY.sub("", str(inliner.transform(pretty_print=False)))

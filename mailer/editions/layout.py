@@ -106,7 +106,7 @@ class Letter:
     subject: str
     preheader: str
     preheader_blank: str
-    headline: str | None  # None: it would repeat the lead story's title
+    headline: str | None  # None: it would only repeat the lead story's title
     intro: tuple[str, ...]
     date_text: str | None
     reading_minutes: int
@@ -127,6 +127,7 @@ def lay_out(content: EditionContent, settings: Settings, links: Links) -> Letter
     newsletter = settings.newsletter
     theme = theme_of(newsletter.brand_colour)
     way = direction(newsletter.language)
+    lead = _lead(content)
     chips = {slug: _chip(slug, settings.topics[slug]) for slug in _slugs(content, settings)}
     return Letter(
         newsletter=newsletter,
@@ -139,14 +140,12 @@ def lay_out(content: EditionContent, settings: Settings, links: Links) -> Letter
         subject=content.subject,
         preheader=content.preheader,
         preheader_blank=_PREHEADER_BLANK * max(0, PREHEADER_CHARACTERS - len(content.preheader)),
-        headline=_headline(content),
+        headline=None if lead and content.headline == lead.title else content.headline,
         intro=content.intro,
         date_text=content.date_text,
         reading_minutes=content.reading_minutes,
         share=_share(content),
-        stories=tuple(
-            _story(story, chips, links, is_lead=place == 0) for place, story in enumerate(content.stories)
-        ),
+        stories=tuple(_story(story, chips, links, is_lead=story is lead) for story in content.stories),
         chips=tuple(chips.values()),
         dive_deeper=_lines(content.dive_deeper, links),
         why_it_matters=tuple(
@@ -190,9 +189,10 @@ def _chip(slug: str, topic: TopicTable) -> Chip:
     )
 
 
-def _headline(content: EditionContent) -> str | None:
-    lead = content.stories[0].title if content.stories else None
-    return None if content.headline == lead else content.headline
+def _lead(content: EditionContent) -> EditionStory | None:
+    """The story that weighs most: the first one, in a part of the issue the first that was chosen."""
+    chosen = () if content.selection.is_full else content.selection.topic_stories
+    return next((story for story in content.stories if not chosen or story.number in chosen), None)
 
 
 def _share(content: EditionContent) -> Share | None:

@@ -155,6 +155,8 @@ class PreviewLinks:
 class TestTarget:
     """What a test link says of itself: a place of a revision, and which of that place's URLs."""
 
+    __test__ = False  # no test class
+
     revision_id: int
     place: str
     index: int

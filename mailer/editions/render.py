@@ -4,12 +4,13 @@ The same function makes preview, test letter and campaign; they differ in `links
 only. Same content, settings and links: same bytes. Nothing here knows a reader.
 """
 
+import traceback
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import count
 from typing import Any
 
-from jinja2 import TemplateError, TemplateSyntaxError
-from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2 import Environment, TemplateError, TemplateSyntaxError
 
 from mailer.config import Settings
 from mailer.editions.content import EditionContent
@@ -24,9 +25,6 @@ from subscribers.errors import NewsletterError
 
 MJML_TEMPLATE = "email/edition.mjml.j2"
 TEXT_TEMPLATE = "email/edition.txt.j2"
-
-# A preview has no readers; its keys are filled before anybody sees them.
-_PREVIEW_SLOTS = Slots("preview0")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,32 +64,50 @@ def render(content: EditionContent, settings: Settings, links: Links, slots: Slo
 def render_preview(content: EditionContent, settings: Settings, *, name: str = "") -> RenderedEdition:
     """The letter as a campaign would send it, with sample tokens that open nothing."""
     links = PreviewLinks(doors_of(settings), content.issue_slug, content)
-    rendered = render(content, settings, links, _PREVIEW_SLOTS)
+    slots = _preview_slots(content, settings)
+    rendered = render(content, settings, links, slots)
     values = sample_values(name)
     return RenderedEdition(
-        fill(rendered.html, _PREVIEW_SLOTS, values),
-        fill(rendered.text, _PREVIEW_SLOTS, values),
-        fill(rendered.mjml, _PREVIEW_SLOTS, values),
+        fill(rendered.html, slots, values),
+        fill(rendered.text, slots, values),
+        fill(rendered.mjml, slots, values),
         rendered.html_bytes,
         rendered.text_bytes,
     )
 
 
+def _preview_slots(content: EditionContent, settings: Settings) -> Slots:
+    """Keys that no text contains; not drawn by lot, since a preview's bytes are the same every time."""
+    texts = repr((content, settings.newsletter))
+    nonces = (f"preview{number}" for number in count())
+    return Slots(next(nonce for nonce in nonces if nonce not in texts))
+
+
 @lru_cache(maxsize=32)
-def _text_environment(base: ImmutableSandboxedEnvironment) -> ImmutableSandboxedEnvironment:
+def _text_environment(base: Environment) -> Environment:
     made = base.overlay()
     made.filters = base.filters | {"wrap": wrap, "underline": underline}
     return made
 
 
-def _printed(templates: ImmutableSandboxedEnvironment, name: str, **values: Any) -> str:
+def _printed(templates: Environment, name: str, **values: Any) -> str:
     try:
         return templates.get_template(name).render(values)
-    except TemplateError as error:
-        line = error.lineno if isinstance(error, TemplateSyntaxError) else None
+    except (TemplateError, TypeError, ValueError, ArithmeticError, LookupError) as error:
+        file, line = _place(error, name)
         raise NewsletterError(
-            f"this template cannot be filled: {error.message}.",
-            file=name,
+            f"this template cannot be filled: {error}.",
+            file=file,
             line=line,
             cure="Compare it with the shipped template.",
-        ) from None
+        ) from error
+
+
+def _place(error: Exception, name: str) -> tuple[str, int | None]:
+    """File and line of a template's fault: Jinja puts its own lines into the traceback."""
+    if isinstance(error, TemplateSyntaxError):
+        return error.filename or name, error.lineno
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        if frame.filename.endswith(".j2"):
+            return frame.filename, frame.lineno
+    return name, None
