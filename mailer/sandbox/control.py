@@ -12,6 +12,7 @@ from starlette.routing import Route
 
 from mailer.sandbox import answers, letters
 from mailer.sandbox.answers import Refused, json_answer, refuse, written
+from mailer.sandbox.faults import Fault, fault
 from mailer.sandbox.letters import Letter
 from mailer.sandbox.mailbox import Mailbox, Row
 from mailer.sandbox.state import SandboxState, state_of
@@ -161,15 +162,18 @@ async def _add_faults(request: Request) -> Response:
     state = state_of(request)
     try:
         wanted = await _body(request)
-        for entry in wanted if isinstance(wanted, list) else [wanted]:
-            if not isinstance(entry, dict):
-                raise Refused(refuse(400, 'faults look like {"kind": "reset_after", "times": 1}'))
-            state.faults.add(str(entry.get("kind")), **{key: entry[key] for key in entry if key != "kind"})
+        state.faults.extend([_fault(entry) for entry in (wanted if isinstance(wanted, list) else [wanted])])
     except Refused as refused:
         return written(refused.refusal)
     except NewsletterError as error:
         return written(refuse(400, str(error), "kind"))
     return await _get_faults(request)
+
+
+def _fault(entry: Any) -> Fault:
+    if not isinstance(entry, dict):
+        raise Refused(refuse(400, 'faults look like {"kind": "reset_after", "times": 1}'))
+    return fault(str(entry.get("kind")), **{key: entry[key] for key in entry if key != "kind"})
 
 
 async def _clear_faults(request: Request) -> Response:

@@ -6,7 +6,7 @@ Says which fault a call meets; `send_door.py` carries it out.
 import hashlib
 import threading
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
@@ -112,8 +112,11 @@ class FaultQueue:
         self._calls = 0
 
     def add(self, kind: str, **parameters: Any) -> None:
+        self.extend([fault(kind, **parameters)])
+
+    def extend(self, more: Iterable[Fault]) -> None:
         with self._lock:
-            self._queue.append(fault(kind, **parameters))
+            self._queue.extend(more)
 
     def clear(self) -> None:
         with self._lock:
@@ -123,7 +126,7 @@ class FaultQueue:
         with self._lock:
             return list(self._queue)
 
-    def next(self, header: str | None, shares: Mapping[str, float], seed: int) -> Fault | None:
+    def next(self, header: str | None, shares: Mapping[Kind, float], seed: int) -> Fault | None:
         """What this call meets: its own header, else the queue's turn, else chance."""
         with self._lock:
             self._calls += 1
@@ -145,7 +148,7 @@ class FaultQueue:
         return first
 
 
-def _by_chance(shares: Mapping[str, float], seed: int, call: int) -> Fault | None:
+def _by_chance(shares: Mapping[Kind, float], seed: int, call: int) -> Fault | None:
     for kind, share in shares.items():
         digest = hashlib.blake2b(f"{seed}:{call}:{kind}".encode(), digest_size=8).digest()
         if int.from_bytes(digest, "big") < share * 2**64:

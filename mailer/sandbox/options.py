@@ -9,6 +9,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from mailer.config import Settings
+from mailer.sandbox.faults import Kind
 
 Share = float
 
@@ -69,7 +70,7 @@ class SandboxOptions(BaseModel):
     # Address -> how a request with it is refused: with its place ("named") or a bare 400 ("silent").
     refuse_addresses: Mapping[str, Literal["named", "silent"]] = Field(default_factory=dict)
     # Kind of misbehaviour -> share of mail/send calls, drawn by `seed` and the call's number.
-    misbehave: Mapping[str, Share] = Field(default_factory=dict)
+    misbehave: Mapping[Kind, Share] = Field(default_factory=dict)
     seed: int = 1
     # Where signed events go, and whether readers of new letters act on their own.
     webhook_url: str = ""

@@ -1,0 +1,238 @@
+"""Which messages the sandbox takes, and the exact complaint about the others."""
+
+import time
+from typing import Any
+
+import pytest
+
+from tests.sandbox.conftest import Desk, mail, person
+
+
+def test_a_good_message_is_accepted_with_an_empty_body_and_a_message_id_of_its_own(desk: Desk) -> None:
+    answers = [desk.send(mail()) for _ in range(3)]
+    assert [answer.status for answer in answers] == [202] * 3
+    assert [answer.data for answer in answers] == [b""] * 3
+    ids = {answer.headers["X-Message-Id"] for answer in answers}
+    assert len(ids) == 3
+    assert all(20 <= len(message_id) <= 30 and "." not in message_id for message_id in ids)
+    assert len(desk.messages()) == 3
+
+
+def test_a_thousand_personalizations_of_a_megabyte_pass_and_one_more_does_not(desk: Desk) -> None:
+    people = [person(n, substitutions={"[[k:t]]": "t" * 600}) for n in range(1001)]
+    assert desk.send(mail(*people[:1000])).status == 202
+    assert desk.summary()["letters"] == 1000
+    errors = desk.errors(mail(*people))
+    assert [error["field"] for error in errors] == ["personalizations"]
+    assert "1000" in errors[0]["message"]
+
+
+def test_to_cc_and_bcc_together_are_at_most_a_thousand(desk: Desk) -> None:
+    def crowd(count: int) -> dict[str, Any]:
+        people = [person(n, bcc=[{"email": f"copy{n}@example.com"}]) for n in range(count)]
+        return mail(*people)
+
+    assert desk.send(crowd(500)).status == 202
+    assert desk.errors(crowd(501))[0]["field"] == "personalizations"
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"personalizations": []}, "personalizations"),
+        ({"personalizations": None}, "personalizations"),
+        ({"from": None}, "from.email"),
+        ({"from": {"name": "Weekly"}}, "from.email"),
+        ({"from": {"email": "no address"}}, "from.email"),
+        ({"subject": None}, "subject"),
+        ({"subject": ""}, "subject"),
+        ({"content": None}, "content"),
+        ({"content": []}, "content"),
+        ({"content": [{"type": "text/plain", "value": ""}]}, "content.0.value"),
+        ({"content": [{"value": "x"}]}, "content.0.type"),
+        ({"reply_to": {"email": "nobody"}}, "reply_to.email"),
+        ({"reply_to": {"email": "a@example.com"}, "reply_to_list": [{"email": "a@example.com"}]}, "reply_to"),
+    ],
+)
+def test_what_is_missing_or_wrong_is_named(desk: Desk, change: dict[str, Any], field: str) -> None:
+    message = {key: value for key, value in {**mail(), **change}.items() if value is not None}
+    assert field in [error["field"] for error in desk.errors(message)]
+    assert desk.messages() == []
+
+
+def test_a_subject_in_every_personalization_is_enough(desk: Desk) -> None:
+    message = mail(person(1, subject="One"), person(2, subject="Two"))
+    del message["subject"]
+    assert desk.send(message).status == 202
+    assert [letter["subject"] for letter in desk.messages()] == ["One", "Two"]
+
+
+def test_one_bad_address_refuses_the_whole_request_and_is_named_by_its_place(desk: Desk) -> None:
+    people = [person(0), {"to": [{"email": "broken@"}]}, person(2), {"to": [{"email": "zoë@example.com"}]}]
+    errors = desk.errors(mail(*people))
+    assert [error["field"] for error in errors] == [
+        "personalizations.1.to.0.email",
+        "personalizations.3.to.0.email",
+    ]
+    assert errors[0]["message"] == "Does not contain a valid address."
+    assert desk.messages() == []
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "a@b",
+        "a b@example.com",
+        "a@@example.com",
+        ".a@example.com",
+        "a@exa_mple.com",
+        "x" * 65 + "@example.com",
+        "a@example.com\n",
+        7,
+    ],
+)
+def test_addresses_that_no_mail_server_takes_are_refused(desk: Desk, address: object) -> None:
+    assert desk.errors(mail({"to": [{"email": address}]}))[0]["field"] == "personalizations.0.to.0.email"
+
+
+@pytest.mark.parametrize(
+    "address", ["a.b+c@sub.example.com", "o'neil@example.org", "a@xn--bcher-kva.example"]
+)
+def test_unusual_good_addresses_are_taken(desk: Desk, address: str) -> None:
+    assert desk.send(mail({"to": [{"email": address}]})).status == 202
+
+
+def test_a_personalization_without_to_is_refused_even_with_bcc(desk: Desk) -> None:
+    errors = desk.errors(mail(person(1), {"bcc": [{"email": "a@example.com"}]}))
+    assert errors[0]["field"] == "personalizations.1.to"
+
+
+def test_the_same_address_twice_in_a_request_is_refused_whatever_its_case(desk: Desk) -> None:
+    message = mail(person(1), person(2), {"to": [{"email": "READER1@example.com"}]})
+    errors = desk.errors(message)
+    assert errors[0]["field"] == "personalizations"
+    assert "[READER1@example.com]" in errors[0]["message"]
+    assert "personalizations.2.to" in errors[0]["message"]
+
+
+@pytest.mark.parametrize(
+    "kinds",
+    [
+        ("text/html", "text/plain"),
+        ("text/calendar", "text/html"),
+        ("text/plain", "text/plain"),
+        ("text/html", "text/html"),
+    ],
+)
+def test_content_comes_in_its_order_and_each_kind_once(desk: Desk, kinds: tuple[str, str]) -> None:
+    parts = [{"type": kind, "value": "x"} for kind in kinds]
+    assert {error["field"] for error in desk.errors(mail(content=parts))} == {"content"}
+
+
+@pytest.mark.parametrize(
+    "name", ["X-SG-ID", "x-sg-eid", "Received", "DKIM-Signature", "Content-Type", "To", "Reply-To", "bcc"]
+)
+def test_reserved_headers_are_refused_in_the_message_and_in_a_personalization(desk: Desk, name: str) -> None:
+    assert desk.errors(mail(headers={name: "x"}))[0]["field"] == f"headers.{name}"
+    own = desk.errors(mail(person(1), person(2, headers={name: "x"})))
+    assert own[0]["field"] == f"personalizations.1.headers.{name}"
+
+
+def test_a_header_that_would_begin_another_line_is_refused(desk: Desk) -> None:
+    assert desk.errors(mail(headers={"X-A": "one\r\nX-B: two"}))[0]["field"] == "headers.X-A"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"substitutions": {"k": 1}},
+        {"substitutions": ["k"]},
+        {"custom_args": {"k": 1}},
+        {"headers": {"X-A": 1}},
+        {"cc": "a@example.com"},
+    ],
+)
+def test_values_that_are_no_strings_get_the_answer_that_says_nothing(
+    desk: Desk, change: dict[str, Any]
+) -> None:
+    assert desk.errors(mail(person(1, **change))) == [{"message": "Bad Request", "field": None, "help": None}]
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"{", b"[]", b'"text"', b'{"personalizations": "x"}', b'{"a": "\\ud800"}']
+)
+def test_what_is_no_json_object_is_a_bad_request(desk: Desk, body: bytes) -> None:
+    assert desk.send(body).status == 400
+
+
+def test_substitutions_may_have_ten_thousand_bytes_in_a_personalization(desk: Desk) -> None:
+    assert desk.send(mail(person(1, substitutions={"[k]": "x" * 9997}))).status == 202
+    errors = desk.errors(mail(person(1), person(2, substitutions={"[k]": "x" * 9998})))
+    assert errors[0]["field"] == "personalizations.1.substitutions"
+    assert desk.errors(mail(person(1, substitutions={"[k]": "é" * 4999})))[0]["message"].endswith("10001.")
+
+
+def test_custom_args_are_counted_per_message_or_per_request_as_the_switch_says(desk: Desk) -> None:
+    small = [person(n, custom_args={"nl_d": "x" * 40}) for n in range(300)]
+    assert desk.send(mail(*small)).status == 202
+    large = desk.errors(mail(person(0), person(1, custom_args={"nl_d": "x" * 10_000})))
+    assert large[0]["field"] == "personalizations.1.custom_args"
+    # A message's own args count together with the shared ones.
+    both = desk.errors(mail(person(0, custom_args={"a": "x" * 6000}), custom_args={"b": "x" * 6000}))
+    assert both[0]["field"] == "personalizations.0.custom_args"
+    desk.behave(custom_args_limit="request")
+    assert desk.errors(mail(*small))[0]["field"] == "custom_args"
+    assert desk.send(mail(*small[:100])).status == 202
+
+
+@pytest.mark.parametrize(
+    ("categories", "field"),
+    [
+        ([f"c{n}" for n in range(11)], "categories"),
+        (["a", "a"], "categories"),
+        (["x" * 256], "categories.0"),
+        (["ok", "é"], "categories.1"),
+        ([""], "categories.0"),
+    ],
+)
+def test_categories_are_few_unique_short_and_ascii(desk: Desk, categories: list[str], field: str) -> None:
+    assert desk.errors(mail(categories=categories))[0]["field"] == field
+    assert desk.send(mail(categories=[f"c{n}" for n in range(10)])).status == 202
+
+
+def test_send_at_is_an_integer_within_72_hours(desk: Desk) -> None:
+    soon = int(time.time()) + 71 * 3600
+    assert desk.send(mail(send_at=soon)).status == 202
+    assert desk.errors(mail(send_at=soon + 2 * 3600))[0]["field"] == "send_at"
+    assert desk.errors(mail(send_at=str(soon)))[0]["field"] == "send_at"
+    assert desk.errors(mail(person(1, send_at=soon + 2 * 3600)))[0]["field"] == "personalizations.0.send_at"
+
+
+def test_a_batch_id_must_be_one_that_was_given_out(desk: Desk) -> None:
+    assert desk.errors(mail(batch_id="made-up"))[0]["field"] == "batch_id"
+    known = desk.request("POST", "/v3/mail/batch").json()["batch_id"]
+    assert desk.send(mail(batch_id=known)).status == 202
+
+
+def test_thirty_megabytes_are_too_large(desk: Desk) -> None:
+    message = mail(content=[{"type": "text/plain", "value": "x" * (30 * 1024 * 1024)}])
+    assert desk.errors(message, 413)[0]["field"] is None
+    assert desk.send(mail()).status == 202  # the door is still open
+
+
+def test_sandbox_mode_checks_answers_200_and_keeps_nothing(desk: Desk) -> None:
+    answer = desk.send(mail(mail_settings={"sandbox_mode": {"enable": True}}))
+    assert (answer.status, answer.headers.get("X-Message-Id"), desk.messages()) == (200, None, [])
+    assert desk.send(mail(mail_settings={"sandbox_mode": {"enable": False}})).status == 202
+    assert desk.send(mail(mail_settings={"sandbox_mode": {"enable": "true"}})).status == 400
+    bad = mail(person(1), person(1), mail_settings={"sandbox_mode": {"enable": True}})
+    assert desk.send(bad).status == 400
+
+
+def test_an_address_can_be_made_bad_with_and_without_its_name_in_the_answer(desk: Desk) -> None:
+    desk.behave(refuse_addresses={"reader3@example.com": "named", "reader7@example.com": "silent"})
+    named = desk.errors(mail(*(person(n) for n in range(5))))
+    assert [error["field"] for error in named] == ["personalizations.3.to.0.email"]
+    silent = desk.errors(mail(*(person(n) for n in range(5, 10))))
+    assert silent == [{"message": "Bad Request", "field": None, "help": None}]
+    assert desk.send(mail(*(person(n) for n in range(3)))).status == 202
