@@ -6,7 +6,7 @@ from datetime import datetime
 from threading import Event
 from typing import Any
 
-from mailer.delivery import campaigns, engine, freeze, preflight, reconcile
+from mailer.delivery import campaigns, engine, freeze, preflight, reconcile, testletters
 from mailer.delivery.campaigns import CampaignState
 from mailer.delivery.engine import Engine
 from mailer.delivery.send import Sending
