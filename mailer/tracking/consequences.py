@@ -36,6 +36,7 @@ _DROPPED = {
     "invalid": SuppressionReason.INVALID,
     "spam reporting address": SuppressionReason.COMPLAINT,
 }
+_GRAVITY = (SuppressionReason.INVALID, SuppressionReason.HARD_BOUNCE, SuppressionReason.COMPLAINT)
 _DROPPED_UNSUBSCRIBED = "unsubscribed address"
 _LEAVING = frozenset(("unsubscribe", "group_unsubscribe"))
 # `type` of a bounce that SendGrid itself will not mail again; `blocked` and `expired` may pass.
@@ -123,11 +124,13 @@ def raise_fates(connection: Connection, consequences: Sequence[Consequence]) -> 
 def _suppress(connection: Connection, key_hash: str, reason: SuppressionReason, now: datetime) -> None:
     if suppression.suppress(connection, key_hash=key_hash, reason=reason, source=SOURCE, now=now):
         return
-    # The first reason stays, except that a complaint outweighs a bounce, whichever came first.
-    if reason == SuppressionReason.COMPLAINT:
+    # Of two reasons that SendGrid told the graver stays, whichever came first.
+    milder = _GRAVITY[: _GRAVITY.index(reason)]
+    if milder:
         connection.execute(
             update(suppressions)
             .where(suppressions.c.key_hash == key_hash, suppressions.c.source == SOURCE)
+            .where(suppressions.c.reason.in_(milder))
             .values(reason=reason)
         )
 

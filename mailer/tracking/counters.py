@@ -15,24 +15,24 @@ UNREADABLE_ROWS = "unreadable event rows"
 # Hits that were answered but not stored: the queue was full, or the database refused.
 LOST_HITS = "hits not stored"
 
-_counter: Table = SQLModel.metadata.tables[str(Counter.__tablename__)]
+table: Table = SQLModel.metadata.tables[str(Counter.__tablename__)]
 
 
 def add(connection: Connection, amounts: Mapping[str, int]) -> None:
     """Add to totals; zero adds nothing and makes no row."""
     for name, amount in amounts.items():
         if amount:
-            statement = dialect.insert(connection, _counter).values(name=name, value=amount)
+            statement = dialect.insert(connection, table).values(name=name, value=amount)
             connection.execute(
                 statement.on_conflict_do_update(
-                    index_elements=["name"], set_={"value": _counter.c.value + statement.excluded.value}
+                    index_elements=["name"], set_={"value": table.c.value + statement.excluded.value}
                 )
             )
 
 
 def totals(connection: Connection) -> dict[str, int]:
     """Every total by its name."""
-    return dict(connection.execute(select(_counter.c.name, _counter.c.value)).tuples().all())
+    return {row.name: row.value for row in connection.execute(select(table.c.name, table.c.value))}
 
 
 def is_measured(settings: Settings, subscriber_id: int | None, has_consent: bool) -> bool:

@@ -94,7 +94,9 @@ def _store(
 
 def _not_stored(connection: Connection, rows: Iterable[EventRow]) -> list[EventRow]:
     """The rows that are not there yet, each once."""
-    by_key = {row.dedupe_key: row for row in reversed(list(rows))}
+    by_key: dict[str, EventRow] = {}
+    for row in rows:
+        by_key.setdefault(row.dedupe_key, row)
     known = set(
         connection.execute(select(events.c.dedupe_key).where(events.c.dedupe_key.in_(list(by_key)))).scalars()
     )

@@ -20,7 +20,8 @@ from mailer.delivery.tables import (
     links,
     subscribers,
 )
-from mailer.editions.compose import compose, select as select_stories
+from mailer.editions.compose import compose
+from mailer.editions.compose import select as select_stories
 from mailer.editions.links import CampaignLinks, doors_of, link_places
 from mailer.editions.render import render
 from mailer.issues.store import import_issue, load_issue
@@ -93,7 +94,9 @@ def send_sample(
     return sample
 
 
-def add_reader(connection: Connection, sample: Sample, name: str, has_consent: bool, **values: object) -> None:
+def add_reader(
+    connection: Connection, sample: Sample, name: str, has_consent: bool, **values: object
+) -> None:
     person = roster.NewPerson(
         address=parse_address(f"{name}@example.com"),
         name=str(values.pop("reader_name", name.title())),
@@ -102,9 +105,7 @@ def add_reader(connection: Connection, sample: Sample, name: str, has_consent: b
         track_consent=has_consent,
     )
     key = sample.settings.database.suppression_key.get_secret_value()
-    sample.readers[name] = roster.add(
-        connection, person, suppression_key=key, source="test", now=sample.now
-    )
+    sample.readers[name] = roster.add(connection, person, suppression_key=key, source="test", now=sample.now)
     row = {
         "campaign_id": sample.campaign,
         "issue_id": sample.issue,
