@@ -134,7 +134,14 @@ class HeadingsTable(Table):
     dive_deeper: tuple[str, ...] = ("Dive deeper",)
     why_it_matters: tuple[str, ...] = ("Why it matters",)
     faq: tuple[str, ...] = ("FAQ", "FAQs", "Frequently asked questions", "Questions and answers")
-    keywords: tuple[str, ...] = ("Entities / Keywords", "Entities/Keywords", "Keywords", "Entities")
+    keywords: tuple[str, ...] = (
+        "Entities / Keywords",
+        "Entities/Keywords",
+        "Entities & Keywords",
+        "Entities and Keywords",
+        "Keywords",
+        "Entities",
+    )
     references: tuple[str, ...] = ("References", "Sources")
     context: tuple[str, ...] = ("Context", "Background")
     key_point: tuple[str, ...] = ("Key point", "Key points")

@@ -4,11 +4,16 @@ A fault makes the issue unsendable; everything else is a warning, told with its 
 here.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 
 from mailer.issues.document import IssueDocument
+from mailer.issues.headings import LABELS
+from mailer.issues.layout import Path, enumerate_lines, slots_of
 from subscribers.errors import Problem
+
+_IN_TEXT = re.compile(r"(?<!\[)\[([1-9][0-9]{0,2})\](?!\])")
 
 
 def faults(document: IssueDocument) -> list[Problem]:
@@ -55,6 +60,7 @@ def _citations(document: IssueDocument) -> list[Problem]:
     cited = [(f"story {story.number}", story.line, story.citations) for story in document.stories]
     cited += [("this line", point.line, point.citations) for point in document.why_it_matters]
     cited += [(f"question {entry.number}", entry.line, entry.citations) for entry in document.faq]
+    cited += [("this text", line, numbers) for line, numbers in _numbers_in_texts(document)]
     where = "in References" if document.references else "to a story with a URL"
     found = []
     for name, line, numbers in cited:
@@ -64,6 +70,21 @@ def _citations(document: IssueDocument) -> list[Problem]:
                 cure = f"Correct the number: it must lead {where}."
                 found.append(Problem(message, line, "citation", cure))
     return found
+
+
+def _numbers_in_texts(document: IssueDocument) -> list[tuple[int, tuple[int, ...]]]:
+    """(line, numbers) of running texts; editions print these numbers anew, too."""
+    found = []
+    for number, line in enumerate_lines(document.layout):
+        texts = [slot.printed for slot in slots_of(line) if _is_running_text(slot.field)]
+        numbers = tuple(int(digits) for text in texts for digits in _IN_TEXT.findall(text))
+        if numbers:
+            found.append((number, numbers))
+    return found
+
+
+def _is_running_text(field: Path) -> bool:
+    return field[0] == "intro" or field[-1] in LABELS or "answer" in field
 
 
 def _references(document: IssueDocument) -> list[Problem]:

@@ -74,6 +74,8 @@ def _story_marks(core: str, part: Part, following: Callable[[], str], words: Voc
     marks = read_ending(core)
     if marks is None or not title_parts(core, marks)[3]:
         return None
+    if part is Part.STORIES and marks.place is None and words.label(core) is not None:
+        return None  # "Key point: as before [1]" cites, and begins nothing
     if part in (Part.INTRO, Part.CONTENTS, Part.STORIES, Part.UNKNOWN):
         return None if marks.place is None and urls.is_meant_as_url(core) else marks
     # In a list of lines that may carry `[n]` themselves, a story shows by something more.

@@ -6,6 +6,7 @@ printed as the editor typed it, and a changed one changes nothing but its own pl
 """
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,14 +48,25 @@ def slots_of(line: Line) -> list[Slot]:
     return [piece for piece in line.pieces if isinstance(piece, Slot)]
 
 
+def enumerate_lines(layout: Layout) -> Iterator[tuple[int, Line]]:
+    """Each line with the number, from 1, of the physical line on which it begins."""
+    number = 1
+    for line in layout.lines:
+        yield number, line
+        height = _height(line)
+        number += height + (1 if line.ending or not height else 0)
+
+
 def lines_of(layout: Layout, path: Path) -> list[int]:
     """Physical lines, from 1, on which the values under a path are printed."""
     found: list[int] = []
-    number = 1
-    for line in layout.lines:
-        pieces = [piece if isinstance(piece, str) else piece.printed for piece in line.pieces]
-        height = len(_LINE_END.findall("".join(pieces)))
+    for number, line in enumerate_lines(layout):
         if any(slot.field[: len(path)] == path for slot in slots_of(line)):
-            found += range(number, number + height + 1)
-        number += height + (1 if line.ending or not height else 0)
+            found += range(number, number + _height(line) + 1)
     return found
+
+
+def _height(line: Line) -> int:
+    """Line ends inside; only a front matter key has any."""
+    pieces = [piece if isinstance(piece, str) else piece.printed for piece in line.pieces]
+    return len(_LINE_END.findall("".join(pieces)))

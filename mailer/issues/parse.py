@@ -28,7 +28,6 @@ from mailer.issues.stories import OpenStory, citations_slot, label_pieces, line_
 from subscribers.errors import NewsletterError, Problem
 
 _STOPS = ".!。！…"
-_IN_SENTENCE = re.compile(r"\[\d{1,3}\]")
 
 
 def parse(
@@ -40,7 +39,7 @@ def parse(
     """
     text, encoding, bom = source_text.decode(source, file=file)
     lines = source_text.split_lines(text)
-    if faults := source_text.control_characters(lines):
+    if faults := source_text.control_characters(lines, encoding, bom=bom):
         raise NewsletterError.of(faults, file=file)
     head = frontmatter.read(lines, topics)
     if head.faults and not head.length:  # never closed: where the text begins is not known
@@ -67,6 +66,7 @@ class _Body:
         self._warnings: list[Problem] = []
         self._unplaced: list[Unplaced] = []
         self._story: OpenStory | None = None
+        self._is_under_title = False  # also when the open story was closed for confusion
         self._stories: list[Story] = []
         self._last_story_row = -1
         self._intro: list[str] = []
@@ -132,6 +132,7 @@ class _Body:
 
     def _begin_story(self, row: Row, marks: Ending) -> None:
         self._close_story()
+        self._is_under_title = True
         self._story, pieces = open_story(len(self._stories), row.number, row.core, marks)
         self._add(row, *pieces)
 
@@ -149,7 +150,7 @@ class _Body:
                 self._add(row, *pieces)
                 return
             self._end_confused_story(row)
-        elif urls.is_meant_as_url(strip_bullet(row.core)):
+        elif self._is_under_title and urls.is_meant_as_url(strip_bullet(row.core)):
             self._url_line(row)
         elif split_emoji(row.core)[0]:
             self._emoji_line(row)
@@ -194,6 +195,7 @@ class _Body:
         if row.number < self._last_story_row:
             self._misplace(row)
             return
+        self._is_under_title = False
         self._points_are_over = True
         emoji, space, text = split_emoji(row.core)
         owner = ("calls_to_action", len(self._calls))
@@ -229,10 +231,10 @@ class _Body:
         self._add(row, before, *slots, stop)
 
     def _in_faq(self, row: Row) -> None:
-        if self._begins_question(row.core):
-            self._question(row)
-        elif split_emoji(row.core)[0]:
+        if split_emoji(row.core)[0] and not read_citations(row.core)[1]:
             self._emoji_line(row)
+        elif self._begins_question(row.core):
+            self._question(row)
         elif not self._faq:
             self._misplace(row)
         else:
@@ -241,7 +243,6 @@ class _Body:
             self._faq[-1] = FaqEntry(
                 entry.number, entry.question, entry.citations, (*entry.answer, row.core), entry.line
             )
-            self._warn_of_number_in_text(row, "FAQ")
             self._add(row, slot)
 
     def _begins_question(self, core: str) -> bool:
@@ -260,14 +261,8 @@ class _Body:
         slots = (Slot((*owner, "question"), question, question), citations_slot(owner, numbers, cited))
         self._add(row, row.core[: len(row.core) - len(bare)], *slots)
 
-    def _warn_of_number_in_text(self, row: Row, name: str) -> None:
-        if match := _IN_SENTENCE.search(row.core):
-            message = f"{match[0]} inside a text is printed as it is, without renumbering."
-            cure = "Numbers belong at the end of the question."
-            self._warnings.append(Problem(message, row.number, name, cure))
-
     def _in_keywords(self, row: Row) -> None:
-        if split_emoji(row.core)[0] and ";" not in row.core:
+        if split_emoji(row.core)[0]:
             self._emoji_line(row)
             return
         bare = strip_bullet(row.core)

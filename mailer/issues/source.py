@@ -54,24 +54,25 @@ def split_lines(text: str) -> list[tuple[str, str]]:
     return [(match[1] or match[3] or "", match[2] or "") for match in _LINE.finditer(text)]
 
 
-def control_characters(lines: list[tuple[str, str]]) -> list[Problem]:
+def control_characters(lines: list[tuple[str, str]], encoding: str, *, bom: bool) -> list[Problem]:
     """One fault for each line that holds a control character or a lone surrogate."""
     faults = []
-    for number, (line, _) in enumerate(lines, start=1):
+    offset = len(encode("", encoding, bom=bom))  # bytes before the line
+    for number, (line, ending) in enumerate(lines, start=1):
         bad = first_bad_character(line)
-        if bad is None:
-            continue
-        column, character = bad
-        faults.append(
-            Problem(
-                f"there is a control character (U+{ord(character):04X}) at column {column + 1}.",
-                line=number,
-                field="text",
-                cure="Delete it, or retype the line.",
+        if bad is not None:
+            column, character = bad
+            place = offset + len(line[:column].encode(encoding))
+            cure = "Delete it, or retype the line."
+            if character == "\0":
+                cure = "Save the file as UTF-8, or as UTF-16 with its byte order mark."
+            message = (
+                f"byte {place} begins a control character (U+{ord(character):04X}), column {column + 1}."
             )
-        )
+            faults.append(Problem(message, number, "text", cure))
         if len(faults) == MOST_FAULTS_SHOWN:
             break
+        offset += len((line + ending).encode(encoding))
     return faults
 
 

@@ -77,7 +77,10 @@ def _expression(keyword: str) -> str:
 
 
 def _is_short_capitals(keyword: str) -> bool:
+    """Whether a keyword is all capitals and short; the small s of a plural does not count."""
     letters = [character for character in keyword if character.isalpha()]
+    if len(letters) > 2 and letters[-1] == "s":  # CAR-Ts: no crash carts
+        letters.pop()
     return 0 < len(letters) <= CAPITALS_MAX_LETTERS and all(letter.isupper() for letter in letters)
 
 

@@ -138,6 +138,10 @@ def test_control_characters_are_errors_with_line_and_name(character: str) -> Non
     assert (error.line, f"U+{ord(character):04X}" in error.message) == (9, True)
 
 
+def test_a_control_character_is_told_with_its_byte() -> None:
+    assert "byte 14 " in refused("é A story [1]\a\n").message
+
+
 def test_utf16_without_its_mark_is_refused() -> None:
     assert refused(SMALL.encode("utf-16-le")).cure
 

@@ -267,6 +267,17 @@ def test_calls_to_action_may_follow_any_part_behind_the_stories() -> None:
     assert [call.text for call in document.calls_to_action] == ["Act now. Write to us.", "After the list"]
 
 
+def test_an_emoji_line_without_a_number_is_a_call_to_action_even_when_it_asks() -> None:
+    document = read(small("Because.\n", "Because.\n🎯 Want to know more?\n❓ And the second? [2]\nYes.\n"))
+    assert [call.text for call in document.calls_to_action][1:] == ["Want to know more?"]
+    assert [entry.question for entry in document.faq] == ["Why the first?", "❓ And the second?"]
+
+
+def test_a_word_with_a_colon_is_meant_as_a_url_under_a_title_only() -> None:
+    text = "One [1]\nKey point: x\n🚀 Act now\nNote:this stands under no title\n"
+    assert [line.text for line in read(text).unplaced] == ["Note:this stands under no title"]
+
+
 def test_stories_end_in_the_faq_but_questions_with_numbers_do_not() -> None:
     text = "FAQ\nDoes it help? [1]\nIt may.\nMore so in time. [2]\nA question without its sign [2]\nYes.\n"
     document = read("One [1]\nhttps://example.com/1\nTwo [2]\nhttps://example.com/2\n" + text)
@@ -311,6 +322,26 @@ def test_without_references_a_number_cites_the_story_printed_with_it() -> None:
     document = read(SMALL.partition("References")[0])
     assert document.references == ()
     assert document.warnings == ()
+
+
+def test_a_labelled_line_that_ends_in_a_number_begins_no_story() -> None:
+    document = read(small("Key point: What is new.", "Key point: What is new. [2]"))
+    assert [story.title for story in document.stories] == ["First title", "Second title"]
+    assert document.stories[0].key_point == "What is new. [2]"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line"),
+    [
+        ("What is new.", "What is new [7].", 7),
+        ("Because.", "Because [7] of it.", 18),
+        ("An opening", "[7] opens", 1),
+    ],
+)
+def test_numbers_in_running_text_that_lead_nowhere_are_warned_of(old: str, new: str, line: int) -> None:
+    assert [(warning.line, warning.field) for warning in read(small(old, new)).warnings] == [
+        (line, "citation")
+    ]
 
 
 def test_a_question_without_an_answer_is_warned_of() -> None:

@@ -65,7 +65,10 @@ FRAGMENTS = st.sampled_from(
 @given(sources())
 @settings(max_examples=150, deadline=None)
 def test_every_accepted_issue_comes_back_byte_for_byte(source: bytes) -> None:
-    assert serialize(read(source)) == source
+    document = read(source)
+    assert serialize(document) == source
+    for at, story in enumerate(document.stories):
+        assert field_lines(document, ("stories", at, "title")) == [story.line]
 
 
 @given(st.lists(st.tuples(FRAGMENTS, st.sampled_from(["\n", "\r\n", "\r"])), max_size=25), st.booleans())
