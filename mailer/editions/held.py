@@ -12,7 +12,7 @@ from jinja2.runtime import Context
 from markupsafe import Markup
 
 # Words, colours, sizes and class names are safe everywhere, and MJML reckons with some of them.
-_PLAIN = re.compile(r"[A-Za-z0-9 #.%_-]*")
+_PLAIN = re.compile(r"(?:[A-Za-z0-9#.%_-]+(?: [A-Za-z0-9#.%_-]+)*)?")
 _MARK = "xhold"
 _MARKS = re.compile(r"xhold([0-9]{5,})x")
 _ESCAPES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;"})
