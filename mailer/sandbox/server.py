@@ -19,7 +19,7 @@ from mailer.config import Settings
 from mailer.sandbox.app import create_app
 from mailer.sandbox.faults import FaultQueue
 from mailer.sandbox.mailbox import Mailbox
-from mailer.sandbox.options import SandboxOptions, options_of
+from mailer.sandbox.options import SandboxOptions
 from mailer.sandbox.player import Player
 from mailer.sandbox.state import SandboxState
 from mailer.sandbox.wire import CuttableProtocol, reset
@@ -50,7 +50,7 @@ class SandboxServer:
             )
         self.host = host
         self.port = port
-        # Of a site's settings only its templates and language matter here.
+        # Of a site's settings only its templates, language and `[sandbox] play` matter here.
         self._settings = settings or Settings.model_construct()
         self.mailbox = Mailbox(database_path)
         self.state = SandboxState(self.mailbox, options or SandboxOptions())
@@ -156,7 +156,8 @@ class SandboxServer:
             transport.abort()
 
     def serve_forever(self) -> None:
-        """Start and stay until Ctrl-C."""
+        """Start and stay until Ctrl-C; readers act on their own, unless `[sandbox] play` is false."""
+        self.state.change({"play": "on" if self._settings.sandbox.play else "off"})
         with self:
             assert self._thread is not None
             with contextlib.suppress(KeyboardInterrupt):
@@ -169,14 +170,6 @@ class SandboxServer:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.stop()
-
-
-def serve(settings: Settings) -> None:
-    """The sandbox of a site, until Ctrl-C (`mailer sandbox`)."""
-    table = settings.sandbox
-    options = options_of(settings).model_copy(update={"play": "on" if table.play else "off"})
-    path = settings.path(table.database)
-    SandboxServer(options, table.host, table.port, database_path=path, settings=settings).serve_forever()
 
 
 class _AnnouncingServer(uvicorn.Server):
