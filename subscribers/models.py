@@ -20,6 +20,7 @@ from sqlalchemy import (
     Integer,
     String,
     TypeDecorator,
+    text,
 )
 from sqlmodel import Field, SQLModel
 
@@ -57,9 +58,12 @@ BigId = BigInteger().with_variant(Integer, "sqlite")
 
 
 def enum_check(column: str, values: type[StrEnum]) -> CheckConstraint:
-    """`CHECK (column IN (...))` for an enum kept as text."""
-    listed = ", ".join(f"'{value}'" for value in values)
-    return CheckConstraint(f"{column} IN ({listed})", name=column)
+    """`CHECK (column = … OR …)` for an enum kept as text; the usual value should come first.
+
+    IN (…) says the same, but SQLite tests every value of it for every row: twice the time of a freeze.
+    """
+    listed = " OR ".join(f"{column} = '{value}'" for value in values)
+    return CheckConstraint(listed, name=column)
 
 
 class SubscriberStatus(StrEnum):
@@ -109,6 +113,19 @@ class Subscriber(SQLModel, table=True):
         enum_check("status", SubscriberStatus),
         # Freeze and every count of an audience start from the active ones.
         Index("ix_subscriber_status_mask", "status", "all_topics", "topic_mask"),
+        # Counting a segment: everything that most conditions ask of a million readers, in the order of
+        # their ids, so that lists and letters are looked up in theirs. An import only appends to it.
+        Index(
+            "ix_subscriber_segment",
+            "status",
+            "id",
+            "all_topics",
+            "topic_mask",
+            "track_consent",
+            "last_engaged_on",
+            "last_clicked_on",
+            "created_at",
+        ),
         {"sqlite_autoincrement": True},  # an id is never given to a second person: tokens are derived from it
     )
     id: int | None = Field(default=None, sa_column=Column(BigId, primary_key=True))
@@ -188,7 +205,18 @@ class Consent(SQLModel, table=True):
     """Proof, append-only: who agreed to or withdrew what, when, in which words (GDPR art. 7)."""
 
     __tablename__ = "consent"
-    __table_args__ = (enum_check("action", ConsentAction), enum_check("purpose", ConsentPurpose))
+    __table_args__ = (
+        enum_check("action", ConsentAction),
+        enum_check("purpose", ConsentPurpose),
+        # Who agreed to be measured after a day: of them nobody can say that they did not open before.
+        Index(
+            "ix_consent_track",
+            "at",
+            "subscriber_id",
+            sqlite_where=text("purpose = 'track' AND action = 'given'"),
+            postgresql_where=text("purpose = 'track' AND action = 'given'"),
+        ),
+    )
     id: int | None = Field(default=None, sa_column=Column(BigId, primary_key=True))
     subscriber_id: int = Field(
         sa_column=Column(BigId, ForeignKey("subscriber.id", ondelete="CASCADE"), nullable=False, index=True)

@@ -8,11 +8,12 @@ import json
 import re
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 from difflib import get_close_matches
 from typing import Any
 
-from sqlalchemy import ColumnElement
+from sqlalchemy import ColumnElement, and_, not_, or_
 
 from subscribers.errors import NewsletterError, Problem
 
@@ -48,8 +49,8 @@ class Phrase:
 class Leaf:
     """One kind of condition: how its argument is read, what it selects, how it is said.
 
-    `condition(argument, moment)` may be NULL for a reader about whom nobody can know; `not` keeps it
-    NULL, and a NULL is never selected (docs/decisions/unmeasured-readers.md).
+    `condition(argument, moment)` is true or false of every reader; of one about whom nobody can know it
+    is `moment.doubt` (docs/decisions/unmeasured-readers.md).
     """
 
     name: str
@@ -58,14 +59,22 @@ class Leaf:
     read: Callable[[Any], Any]
     condition: "Callable[[Any, Moment], ColumnElement[bool]]"
     words: Callable[[Any], Phrase]
+    # Its condition gathers a set of readers before it looks at the first: asking twice costs twice.
+    gathers: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Moment:
     """What a condition may depend on besides its argument."""
 
-    now: Any  # datetime with a zone
+    now: datetime
     excluding: bool = False  # the segment is used to leave readers out
+    # What holds of a reader about whom nobody can know: false, and true within a `not`, so that neither
+    # a condition nor its opposite picks them.
+    doubt: bool = False
+
+    def within_not(self) -> "Moment":
+        return replace(self, doubt=not self.doubt)
 
 
 LeafRegistry = Mapping[str, Leaf]
@@ -131,13 +140,11 @@ def read_rule(value: Any, leaves: LeafRegistry, *, file: str | None = None) -> R
 
 
 def condition(rule: Rule, moment: Moment) -> ColumnElement[bool]:
-    """The SQL of a tree, in three values: NULL where a condition is not known of a reader."""
-    from sqlalchemy import and_, not_, or_
-
+    """The SQL of a tree: true of the readers it picks."""
     if isinstance(rule, Condition):
         return rule.leaf.condition(rule.argument, moment)
     if isinstance(rule, Not):
-        return not_(condition(rule.part, moment))
+        return not_(condition(rule.part, moment.within_not()))
     parts = [condition(part, moment) for part in rule.parts]
     return and_(*parts) if rule.word == "all" else or_(*parts)
 
@@ -147,13 +154,13 @@ def words(rule: Rule) -> str:
     return f"Readers who {_phrase(rule, positive=True, nested=False)}."
 
 
-def leaf_names(rule: Rule) -> frozenset[str]:
-    """The names of all leaves in a tree."""
+def leaves_of(rule: Rule) -> list[Leaf]:
+    """The leaf of every condition in a tree."""
     if isinstance(rule, Condition):
-        return frozenset((rule.leaf.name,))
+        return [rule.leaf]
     if isinstance(rule, Not):
-        return leaf_names(rule.part)
-    return frozenset().union(*(leaf_names(part) for part in rule.parts))
+        return leaves_of(rule.part)
+    return [leaf for part in rule.parts for leaf in leaves_of(part)]
 
 
 # -- for leaves: strict readers of arguments -----------------------------------------------------

@@ -1,8 +1,8 @@
 """The conditions of a segment that read what became of letters: received, opened, clicked.
 
 Opens and clicks are known of readers who may be measured, and only from the day they agreed. Of all
-others a condition here is neither true nor false, so that no rule picks, or leaves out, a reader for
-being unmeasured (docs/decisions/unmeasured-readers.md). `received` is known of everybody.
+others a condition here is in doubt, and neither it nor its opposite picks them: no rule turns against
+a reader for being unmeasured (docs/decisions/unmeasured-readers.md). `received` is known of everybody.
 """
 
 from dataclasses import dataclass
@@ -10,24 +10,23 @@ from datetime import UTC, date, datetime, time
 from typing import Any, Literal
 
 from sqlalchemy import (
-    Boolean,
     Column,
     ColumnElement,
     Connection,
     Select,
-    case,
-    func,
+    and_,
+    false,
     literal,
-    null,
+    literal_column,
+    not_,
     or_,
     select,
     true,
-    type_coerce,
 )
 
 from mailer.config import Settings
-from mailer.delivery.tables import campaign_stories, campaigns, deliveries, events, issues, links
-from mailer.models import Handover, Verdict
+from mailer.delivery.tables import campaign_stories, campaigns, chunks, deliveries, events, issues, links
+from mailer.models import ChunkState, Handover, Verdict
 from subscribers.models import ConsentAction, ConsentPurpose
 from subscribers.segment_leaves import days_value, first_day, own_leaves
 from subscribers.segment_leaves import registry as by_name
@@ -99,10 +98,9 @@ def _within_days(verb: str, last: Column[Any], individual: Individual) -> Leaf:
 
     def condition(argument: _Days, moment: Moment) -> ColumnElement[bool]:
         since = first_day(argument.days, moment.now)
-        known = _known(func.coalesce(last >= since, False), _midnight(since), individual)
-        if argument.or_unmeasured and not moment.excluding:
-            return func.coalesce(known, True)
-        return known
+        did = and_(last.is_not(None), last >= since)
+        doubt = moment.doubt or (argument.or_unmeasured and not moment.excluding)
+        return _known(did, _midnight(since), individual, doubt=doubt)
 
     def words(argument: _Days) -> Phrase:
         did = "opened or clicked" if verb == "opened" else "clicked"
@@ -138,8 +136,9 @@ def _clicked(connection: Connection, individual: Individual) -> Leaf:
             return _story(connection, target, keyed["story"])
         return _place(connection, target, keyed["place"]) if "place" in keyed else target
 
-    def condition(target: _Target, _moment: Moment) -> ColumnElement[bool]:
-        return _known(subscriber.c.id.in_(_clickers(target)), target.frozen_at, individual)
+    def condition(target: _Target, moment: Moment) -> ColumnElement[bool]:
+        did = subscriber.c.id.in_(_clickers(target))
+        return _known(did, target.frozen_at, individual, doubt=moment.doubt)
 
     def words(target: _Target) -> Phrase:
         where = f" of {target.words}"
@@ -159,12 +158,13 @@ def _clicked(connection: Connection, individual: Individual) -> Leaf:
         read=read,
         condition=condition,
         words=words,
+        gathers=True,
     )
 
 
 def _received(connection: Connection) -> Leaf:
     def condition(target: _Target, _moment: Moment) -> ColumnElement[bool]:
-        return subscriber.c.id.in_(_receivers(target))
+        return and_(_has_letter(target), subscriber.c.id.not_in(_not_handed_over(target)))
 
     return Leaf(
         name="received",
@@ -180,15 +180,19 @@ def _received(connection: Connection) -> Leaf:
     )
 
 
-def _known(did: ColumnElement[bool], since: datetime, individual: Individual) -> ColumnElement[bool]:
-    """True: measured, and did. False: measured all the time since, and did not. Else NULL: nobody knows."""
+def _known(
+    did: ColumnElement[bool], since: datetime, individual: Individual, *, doubt: bool
+) -> ColumnElement[bool]:
+    """Whether a reader did something since a day; `doubt` of those whom nobody measured all that time."""
     if individual == "nobody":
-        return type_coerce(null(), Boolean)
+        return true() if doubt else false()
+    agrees = subscriber.c.track_consent.is_(True) if individual == "with-consent" else true()
+    if not doubt:
+        return and_(agrees, did)
     late = subscriber.c.created_at > since
     if individual == "with-consent":
         late = or_(late, subscriber.c.id.in_(_agreed_after(since)))
-    may = subscriber.c.track_consent if individual == "with-consent" else true()
-    return case((may.is_not(True), null()), (did, literal(True)), (late, null()), else_=literal(False))
+    return or_(not_(agrees), did, late)
 
 
 def _agreed_after(since: datetime) -> Select[tuple[int]]:
@@ -221,13 +225,38 @@ def _clickers(target: _Target) -> Select[tuple[int]]:
     return clicks.where(events.c.link_id.in_(wanted))
 
 
-def _receivers(target: _Target) -> Select[tuple[int]]:
-    return select(deliveries.c.subscriber_id).where(
+def _has_letter(target: _Target) -> ColumnElement[bool]:
+    # In the very words of the index `uq_delivery_once`: a million readers are looked up in it alone.
+    letter = select(literal(1)).where(
         deliveries.c.issue_id == target.issue_id,
-        deliveries.c.campaign_id == target.campaign_id,
-        deliveries.c.handover == Handover.ACCEPTED,
-        deliveries.c.subscriber_id.is_not(None),
+        deliveries.c.subscriber_id == subscriber.c.id,
+        _holds_the_place(),
     )
+    return letter.exists()
+
+
+def _not_handed_over(target: _Target) -> Select[tuple[int]]:
+    """Readers with a letter of this issue that this campaign has not handed over: few, by their chunks."""
+    campaign = chunks.c.campaign_id
+    of_issue = select(campaigns.c.id).where(campaigns.c.issue_id == target.issue_id)
+    is_whole = (chunks.c.state == ChunkState.ACCEPTED) & (chunks.c.rejected == 0) & (chunks.c.withheld == 0)
+    return (
+        select(deliveries.c.subscriber_id)
+        .join(chunks, chunks.c.id == deliveries.c.chunk_id)
+        .where(
+            campaign.in_(of_issue),
+            or_(campaign != target.campaign_id, not_(is_whole)),
+            or_(deliveries.c.campaign_id != target.campaign_id, deliveries.c.handover != Handover.ACCEPTED),
+            deliveries.c.subscriber_id.is_not(None),
+            _holds_the_place(),
+        )
+    )
+
+
+def _holds_the_place() -> ColumnElement[bool]:
+    withheld: ColumnElement[str] = literal_column("'withheld'")
+    dropped: ColumnElement[str] = literal_column("'dropped'")
+    return or_(deliveries.c.handover != withheld, deliveries.c.reason == dropped)
 
 
 def _campaign(connection: Connection, value: Any, at: str) -> _Target:

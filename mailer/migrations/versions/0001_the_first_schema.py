@@ -54,7 +54,9 @@ def upgrade() -> None:
         sa.Column("slug", sa.String(), nullable=False),
         sa.Column("kind", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
         sa.Column("created_at", subscribers.models.UTCTime(timezone=True), nullable=False),
-        sa.CheckConstraint("kind IN ('weekly', 'digest', 'correction')", name=op.f("ck_issue_kind")),
+        sa.CheckConstraint(
+            "kind = 'weekly' OR kind = 'digest' OR kind = 'correction'", name=op.f("ck_issue_kind")
+        ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_issue")),
         sa.UniqueConstraint("slug", name=op.f("uq_issue_slug")),
     )
@@ -101,7 +103,8 @@ def upgrade() -> None:
         sa.Column("last_engaged_on", sa.Date(), nullable=True),
         sa.Column("last_clicked_on", sa.Date(), nullable=True),
         sa.CheckConstraint(
-            "status IN ('pending', 'active', 'unsubscribed')", name=op.f("ck_subscriber_status")
+            "status = 'pending' OR status = 'active' OR status = 'unsubscribed'",
+            name=op.f("ck_subscriber_status"),
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_subscriber")),
         sa.UniqueConstraint("email_key", name=op.f("uq_subscriber_email_key")),
@@ -136,7 +139,7 @@ def upgrade() -> None:
         sa.Column("since", subscribers.models.UTCTime(timezone=True), nullable=False),
         sa.Column("source", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
         sa.CheckConstraint(
-            "reason IN ('hard_bounce', 'complaint', 'invalid', 'manual', 'imported', 'erased')",
+            "reason = 'hard_bounce' OR reason = 'complaint' OR reason = 'invalid' OR reason = 'manual' OR reason = 'imported' OR reason = 'erased'",
             name=op.f("ck_suppression_reason"),
         ),
         sa.PrimaryKeyConstraint("key_hash", name=op.f("pk_suppression")),
@@ -161,8 +164,8 @@ def upgrade() -> None:
         sa.Column("at", subscribers.models.UTCTime(timezone=True), nullable=False),
         sa.Column("source", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
         sa.Column("agent", sqlmodel.sql.sqltypes.AutoString(), nullable=True),
-        sa.CheckConstraint("action IN ('given', 'withdrawn')", name=op.f("ck_consent_action")),
-        sa.CheckConstraint("purpose IN ('receive', 'track')", name=op.f("ck_consent_purpose")),
+        sa.CheckConstraint("action = 'given' OR action = 'withdrawn'", name=op.f("ck_consent_action")),
+        sa.CheckConstraint("purpose = 'receive' OR purpose = 'track'", name=op.f("ck_consent_purpose")),
         sa.ForeignKeyConstraint(
             ["subscriber_id"], ["subscriber.id"], name=op.f("fk_consent_subscriber_id"), ondelete="CASCADE"
         ),
@@ -195,11 +198,11 @@ def upgrade() -> None:
         sa.Column("first_human_open_at", subscribers.models.UTCTime(timezone=True), nullable=True),
         sa.Column("first_human_click_at", subscribers.models.UTCTime(timezone=True), nullable=True),
         sa.CheckConstraint(
-            "fate IN ('none', 'processed', 'deferred', 'delivered', 'bounced', 'provider_dropped', 'complained')",
+            "fate = 'none' OR fate = 'processed' OR fate = 'deferred' OR fate = 'delivered' OR fate = 'bounced' OR fate = 'provider_dropped' OR fate = 'complained'",
             name=op.f("ck_delivery_fate"),
         ),
         sa.CheckConstraint(
-            "handover IN ('waiting', 'accepted', 'rejected', 'withheld', 'held')",
+            "handover = 'waiting' OR handover = 'accepted' OR handover = 'rejected' OR handover = 'withheld' OR handover = 'held'",
             name=op.f("ck_delivery_handover"),
         ),
         sa.ForeignKeyConstraint(
@@ -260,7 +263,8 @@ def upgrade() -> None:
         sa.Column("chosen_at", subscribers.models.UTCTime(timezone=True), nullable=False),
         sa.Column("chosen_by", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
         sa.CheckConstraint(
-            "chosen_by IN ('reader', 'import', 'staff')", name=op.f("ck_topic_choice_chosen_by")
+            "chosen_by = 'reader' OR chosen_by = 'import' OR chosen_by = 'staff'",
+            name=op.f("ck_topic_choice_chosen_by"),
         ),
         sa.ForeignKeyConstraint(
             ["subscriber_id"],
@@ -290,7 +294,7 @@ def upgrade() -> None:
         sa.Column("finished_at", subscribers.models.UTCTime(timezone=True), nullable=True),
         sa.Column("sender", sa.JSON(), nullable=False),
         sa.CheckConstraint(
-            "status IN ('preparing', 'scheduled', 'sending', 'paused', 'finished', 'cancelled', 'missed')",
+            "status = 'preparing' OR status = 'scheduled' OR status = 'sending' OR status = 'paused' OR status = 'finished' OR status = 'cancelled' OR status = 'missed'",
             name=op.f("ck_campaign_status"),
         ),
         sa.ForeignKeyConstraint(["issue_id"], ["issue.id"], name=op.f("fk_campaign_issue_id")),
@@ -413,7 +417,7 @@ def upgrade() -> None:
         sa.Column("rejects", sa.Integer(), nullable=False),
         sa.Column("probes", sa.Integer(), nullable=False),
         sa.CheckConstraint(
-            "state IN ('waiting', 'claimed', 'submitting', 'accepted', 'uncertain', 'split', 'rejected', 'withheld')",
+            "state = 'waiting' OR state = 'claimed' OR state = 'submitting' OR state = 'accepted' OR state = 'uncertain' OR state = 'split' OR state = 'rejected' OR state = 'withheld'",
             name=op.f("ck_chunk_state"),
         ),
         sa.ForeignKeyConstraint(
