@@ -342,6 +342,7 @@ def _blank(subscriber_id: int, row: Row[Any], now: datetime) -> dict[str, object
         "track_consent": False,
         "unsubscribed_at": row.unsubscribed_at or now,
         "last_engaged_on": None,
+        "last_clicked_on": None,
     }
 
 
