@@ -33,10 +33,10 @@ PLAY_SECONDS = 30.0
 def play(folder: Path | None, *, stay: bool, as_json: bool) -> None:
     """Play it all, print what happened, and serve until Ctrl-C when `stay`."""
     with _folder(folder) as place:
-        mailer = _new_site(place)
+        mailer = new_site(place)
         try:
             with mailer.sandbox() as sandbox, web_of(mailer) as web:
-                told = _tell(mailer, sandbox)
+                told = tell(mailer, sandbox)
                 if as_json:
                     output.emit(told)
                 if stay:
@@ -63,7 +63,8 @@ def _folder(folder: Path | None) -> Iterator[Path]:
         shutil.rmtree(place)
 
 
-def _new_site(folder: Path) -> Mailer:
+def new_site(folder: Path) -> Mailer:
+    """A site as `init` lays it out, on free ports."""
     Mailer.init(folder)
     web, admin, sandbox = _free_ports(3)
     site.set_keys(
@@ -87,7 +88,7 @@ def _free_ports(count: int) -> list[int]:
         return [each.getsockname()[1] for each in sockets]
 
 
-def _tell(mailer: Mailer, sandbox: Any) -> dict[str, Any]:
+def tell(mailer: Mailer, sandbox: Any) -> dict[str, Any]:
     """The story itself, each part shown as it is done."""
     with _working("Importing the issue and 300 readers"):
         report = mailer.import_issue(mailer.settings.path(f"examples/{ISSUE}.md"))
