@@ -16,6 +16,7 @@ from mailer.issues.document import CallToAction, FaqEntry, IssueDocument, Point,
 from mailer.issues.emoji import split_emoji
 from mailer.issues.headings import (
     Heading,
+    Label,
     Part,
     Vocabulary,
     has_bullet,
@@ -23,7 +24,7 @@ from mailer.issues.headings import (
     strip_hashes,
 )
 from mailer.issues.layout import Layout, Line, Slot
-from mailer.issues.marks import Ending, read_citations
+from mailer.issues.marks import Ending, read_citations, read_ending
 from mailer.issues.stories import OpenStory, citations_slot, label_pieces, line_of, open_story
 from subscribers.errors import NewsletterError, Problem
 
@@ -145,11 +146,7 @@ class _Body:
     def _in_story(self, row: Row) -> None:
         story = self._story
         if (label := self._words.label(row.core)) is not None:
-            if story is not None and story.takes_label(label.name):
-                story.labels[label.name], pieces = label_pieces(story.position, label)
-                self._add(row, *pieces)
-                return
-            self._end_confused_story(row)
+            self._label_line(row, label)
         elif self._is_under_title and urls.is_meant_as_url(strip_bullet(row.core)):
             self._url_line(row)
         elif split_emoji(row.core)[0]:
@@ -158,6 +155,19 @@ class _Body:
             if story is not None:
                 story.is_interrupted = True
             self._misplace(row)
+
+    def _label_line(self, row: Row, label: Label) -> None:
+        story = self._story
+        if story is not None and story.takes_label(label.name):
+            story.labels[label.name], pieces = label_pieces(story.position, label)
+            self._add(row, *pieces)
+        elif story is not None and not story.is_interrupted:
+            name = label.name.replace("_", " ")
+            message = f"story {story.position + 1} has a second {name}; this one is not printed."
+            self._warnings.append(Problem(message, row.number, name, "Join the two on one line."))
+            self._misplace(row)
+        else:
+            self._end_confused_story(row)
 
     def _url_line(self, row: Row) -> None:
         bare = strip_bullet(row.core)
@@ -192,7 +202,7 @@ class _Body:
     def _emoji_line(self, row: Row) -> None:
         """A call to action behind the last story; before it, a title that lacks its `[n]`."""
         self._close_story()
-        if row.number < self._last_story_row:
+        if row.number < self._last_story_row or read_ending(row.core) is not None:
             self._misplace(row)
             return
         self._is_under_title = False

@@ -89,9 +89,8 @@ def test_a_date_that_is_unclear_is_kept_as_text_with_a_warning(text: str) -> Non
 def test_a_line_without_a_known_end_is_no_story_and_stays_visible(line: str) -> None:
     document = read(f"A story [1]\nKey point: x\n{line}\n")
     assert len(document.stories) == 1
-    found = [unplaced.text for unplaced in document.unplaced]
-    assert found == ([] if line.startswith("🧬") else [line])
-    assert [call.text for call in document.calls_to_action] == ([line[2:]] if line.startswith("🧬") else [])
+    assert [unplaced.text for unplaced in document.unplaced] == [line]
+    assert document.calls_to_action == ()
 
 
 def test_a_bracket_behind_a_number_is_a_region_only_with_a_warning() -> None:
@@ -250,9 +249,10 @@ def test_an_emoji_line_between_stories_is_no_call_to_action() -> None:
 
 
 def test_a_second_label_of_the_same_name_is_not_taken_silently() -> None:
-    document = read("One [1]\nKey point: x\nKey point: y\n")
-    assert document.stories[0].key_point == "x"
+    document = read("One [1]\nhttps://example.com/\nKey point: x\nKey point: y\nImplication: z\n")
+    assert (document.stories[0].key_point, document.stories[0].implication) == ("x", "z")
     assert [line.text for line in document.unplaced] == ["Key point: y"]
+    assert [(warning.line, warning.field) for warning in document.warnings] == [(4, "key point")]
 
 
 def test_a_list_of_contents_makes_no_second_stories() -> None:

@@ -285,6 +285,21 @@ def test_a_value_that_the_text_cannot_say_is_refused(path: Path, value: Any) -> 
         with_field(read(SMALL), path, value, headings=HEADINGS)
 
 
+def test_values_are_printed_and_not_remembered_bytes() -> None:
+    document = read(SMALL)
+    first, second = document.stories
+    changed = replace(document, stories=(replace(first, title="Changed", citations=(2, 1)), second))
+    assert serialize(changed).decode() == SMALL.replace("First title [1]", "Changed [2][1]")
+    shorter = replace(document, stories=(first,))
+    assert serialize(shorter).decode() == SMALL.replace("".join(SMALL.splitlines(True)[8:11]), "")
+
+
+def test_a_part_that_was_never_typed_cannot_be_printed() -> None:
+    document = read(SMALL)
+    with pytest.raises(NewsletterError, match="without lines"):
+        serialize(replace(document, stories=document.stories * 2))
+
+
 def test_an_edit_keeps_the_ids_of_the_stories() -> None:
     document = read(SMALL)
     changed = with_field(document, ("stories", 0, "title"), "Another title", headings=HEADINGS)

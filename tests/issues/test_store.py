@@ -11,7 +11,7 @@ from mailer.database import Database
 from mailer.issues.report import ImportReport
 from mailer.issues.serialize import serialize
 from mailer.issues.store import choose_slug, import_issue, list_issues, load_issue, load_revision
-from mailer.models import Campaign, CampaignStatus, Revision
+from mailer.models import Campaign, CampaignStatus, Delivery, Revision
 from subscribers.errors import NewsletterError, NotFound
 from tests.issues.reading import SMALL, small
 
@@ -138,6 +138,19 @@ def test_an_issue_that_was_sent_is_closed(
     assert "--slug" in (caught.value.cure or "")
     assert "correction" in (caught.value.cure or "")
     assert imported(SMALL + "\n", slug="week-04-again").issue.revision == 1
+
+
+def test_a_cancelled_campaign_that_had_begun_closes_the_issue_too(
+    imported: Any, database: Database, now: datetime
+) -> None:
+    first = imported(SMALL)
+    add_campaign(database, first.issue.issue_id, first.issue.revision_id, "cancelled", now)
+    table: Any = Delivery.__table__  # type: ignore[attr-defined]
+    letter = {"campaign_id": 1, "issue_id": first.issue.issue_id, "edition_id": 1, "chunk_id": 1}
+    with database.ledger() as connection:
+        connection.execute(insert(table).values(**letter, email="reader@example.com", handover="accepted"))
+    with pytest.raises(NewsletterError, match="was sent already"):
+        imported(SMALL + "\n")
 
 
 @pytest.mark.parametrize(
