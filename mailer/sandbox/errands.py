@@ -169,5 +169,5 @@ def _chosen(urls: Sequence[str], count: int, draw: float) -> list[str]:
     for number in range(count * 3):
         if urls and len(chosen) < count:
             place = (draw * (7 * number + 13)) % 1.0
-            chosen[urls[int(place**1.6 * len(urls))]] = None
+            chosen[urls[int(place**2 * len(urls))]] = None
     return list(chosen)

@@ -12,6 +12,7 @@ from mailer.sandbox.mailbox import Mailbox, Row
 
 PAGE_SIZE = 50
 PREVIEW_CHARACTERS = 140
+MAX_SUBJECTS = 10
 _PREVIEW_SOURCE = 6000  # characters of a body that are looked at
 
 # Filter -> its condition. A letter can be in several.
@@ -81,6 +82,15 @@ def counts(mailbox: Mailbox, search: str) -> dict[str, int]:
     where, values = _condition(search, "all")
     found = mailbox.row(f"SELECT {sums} FROM letter WHERE {where}", values)  # noqa: S608
     return {name: int(value) for name, value in (found or {}).items()}
+
+
+def subjects(mailbox: Mailbox) -> list[Row]:
+    """The newest subjects with their counts: the versions of an issue; none when there is one only."""
+    found = mailbox.rows(
+        "SELECT subject, count(*) AS letters FROM letter GROUP BY subject ORDER BY max(id) DESC LIMIT ?",
+        (MAX_SUBJECTS,),
+    )
+    return found if len(found) > 1 else []
 
 
 def is_empty(mailbox: Mailbox) -> bool:

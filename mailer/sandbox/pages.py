@@ -67,6 +67,7 @@ class Pages:
             "list.html.j2",
             listing=found,
             counts=listing.counts(state.mailbox, search),
+            subjects=listing.subjects(state.mailbox),
             is_empty=listing.is_empty(state.mailbox),
             search=search,
             wanted=wanted,

@@ -71,6 +71,15 @@ def test_a_message_id_finds_its_letters(desk: Desk) -> None:
     assert wanted in page(desk, "/calls")
 
 
+def test_the_versions_of_an_issue_are_one_click_apart(desk: Desk) -> None:
+    desk.send(mail(*(person(n) for n in range(4)), subject="Cells & genes: 100% new"))
+    desk.send(mail(person(9), subject="Antibodies"))
+    links = re.findall(
+        r'<a href="(/\?q=[^"]+)"', page(desk, "/").split('class="subjects"')[1].split("</nav>")[0]
+    )
+    assert [page(desk, link.replace("&amp;", "&")).count('class="who"') for link in links] == [1, 4]
+
+
 def test_filters_show_what_became_of_letters(desk: Desk) -> None:
     desk.send(mail(*(person(n) for n in range(30))))
     play(desk.server, rates=QUIET.model_copy(update={"bounced": 0.5}))
