@@ -59,14 +59,19 @@ def _printed(line: Line, document: IssueDocument, behind: Mapping[Path, str]) ->
             continue
         held += 1
         value = value_at(document, piece.field)
-        if value is _MISSING or (value is None and piece.read is not None):
+        is_same = value == piece.read
+        if not is_same and _is_gone(value, piece):
             if kept and parts:
                 parts.pop()  # the "; " or the space before it
             continue
         kept += 1
-        text = piece.printed if value == piece.read else _fresh(piece, value)
+        text = piece.printed if is_same else _fresh(piece, value)
         parts.append(text + behind.get(piece.field, ""))
     return None if held and not kept else "".join(parts)
+
+
+def _is_gone(value: Any, slot: Slot) -> bool:
+    return value is _MISSING or value is None or (slot.field[0] == "front_matter" and not value)
 
 
 def value_at(document: IssueDocument, path: Path) -> Any:
@@ -81,7 +86,7 @@ def value_at(document: IssueDocument, path: Path) -> Any:
             value = (value.region, value.date_text)
         else:
             value = getattr(value, step)
-    return _MISSING if path[0] == "front_matter" and not value and value != 0 else value
+    return value
 
 
 def _fresh(slot: Slot, value: Any) -> str:

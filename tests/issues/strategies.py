@@ -106,6 +106,7 @@ def front_matters(draw: st.DrawFn, count: int) -> list[str]:
         ]
     if draw(st.booleans()):
         lines += ["preheader: >", "  folded text", "  of two lines"]
+    lines += draw(st.sampled_from([[], ["slug:"], ["kind: ~  # later", "subjects: {}"], ["intro_for:", ""]]))
     if draw(st.booleans()):
         lines.append("links: {'Act now': https://example.com/act}")
     return [*lines, draw(st.sampled_from(["---", "..."]))]

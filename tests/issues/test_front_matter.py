@@ -2,7 +2,9 @@
 
 import pytest
 
-from tests.issues.reading import SMALL, read, refused
+from mailer.issues.edit import with_field
+from mailer.issues.serialize import serialize
+from tests.issues.reading import HEADINGS, SMALL, read, refused
 
 TOPICS = ("car-t", "myeloma", "immunology")
 
@@ -47,7 +49,18 @@ def test_text_is_what_was_typed_and_never_a_boolean_or_number(typed: str) -> Non
 
 @pytest.mark.parametrize("typed", ["", "~", "null", '""', "  # only a comment"])
 def test_an_empty_value_is_silent(typed: str) -> None:
-    assert read(headed(f"subject: {typed}")).front_matter.subject is None
+    document = read(headed(f"subject: {typed}"))
+    assert document.front_matter.subject is None
+    assert serialize(document).decode() == headed(f"subject: {typed}")
+
+
+def test_a_head_in_braces_comes_back_and_takes_edits() -> None:
+    document = read(headed("{slug: a, subject: b, kind: weekly}"))
+    assert serialize(document).decode() == headed("{slug: a, subject: b, kind: weekly}")
+    changed = with_field(document, ("front_matter", "subject"), "c", headings=HEADINGS)
+    assert serialize(changed).decode() == headed('{slug: a, subject: "c", kind: weekly}')
+    without = with_field(changed, ("front_matter", "subject"), None, headings=HEADINGS)
+    assert serialize(without).decode() == headed("{slug: a, kind: weekly}")
 
 
 @pytest.mark.parametrize("lines", [[], ["# only a comment"], ["", ""]])
