@@ -28,6 +28,10 @@ YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do it without aski
 @contextmanager
 def opened(config: Path | None) -> Iterator["Mailer"]:
     """The site of this command line, closed at the end."""
+    from mailer.config import load_settings
+
+    # A wrong configuration is refused before the rooms are imported, which takes a second.
+    load_settings(config)
     from mailer.service import Mailer
 
     mailer = Mailer.open(config)

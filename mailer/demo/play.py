@@ -8,7 +8,6 @@ import contextlib
 import shutil
 import socket
 import tempfile
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from mailer.cli import output, results, sending
 from mailer.demo.people import ExampleReaders, write_example_readers
 from mailer.sandbox import readers
 from mailer.service import Mailer
-from mailer.serving import web_of
+from mailer.serving import stopped_by_signals, web_of
 from subscribers.errors import NewsletterError
 
 ISSUE = "week-04"
@@ -155,6 +154,6 @@ def _stay(folder: Path, mailbox: str, results_url: str, campaign: int, readers: 
     output.say(f"  Results                                      [bold]{results_url}/campaigns/{campaign}[/]")
     output.say(f"  The archive that readers see                 [bold]{readers}/archive[/]")
     output.say(f"  The site                                     {output.plain(folder)}")
-    with contextlib.suppress(KeyboardInterrupt):
-        threading.Event().wait()
+    with stopped_by_signals() as stopped:
+        stopped.wait()
     output.say("Bye.")
