@@ -45,6 +45,13 @@ def warn(text: str) -> None:
     _errors.print(f"[yellow]warning:[/] {escape(text)}")
 
 
+def warn_of_some(texts: Sequence[str], see: str) -> None:
+    """The first of several warnings, and where the others are told."""
+    if texts:
+        more = f" ({len(texts) - 1} more: see '{see}')" if len(texts) > 1 else ""
+        warn(f"{texts[0]}{more}")
+
+
 def plain(text: object) -> str:
     """Text from outside: brackets in it are no markup, control characters never reach the terminal."""
     shown = "".join(c if c.isprintable() or c == "\n" else "�" for c in str(text))

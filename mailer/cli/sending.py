@@ -34,8 +34,7 @@ def send(
 ) -> None:
     """Send an issue now: every reader of the audience gets the edition of their topics."""
     with opened(config) as mailer:
-        for warning in mailer.sender_warnings():
-            output.warn(warning)
+        output.warn_of_some(mailer.sender_warnings(), "mailer check")
         running = mailer.unfinished_campaign(issue)
         if running is not None:
             output.say(
@@ -203,8 +202,7 @@ def status(
             if json:
                 output.emit({"campaigns": rows})
                 return
-            for warning in mailer.sender_warnings():
-                output.warn(warning)
+            output.warn_of_some(mailer.sender_warnings(), "mailer check")
             _table(rows)
             return
         row = mailer.status(campaign)

@@ -80,8 +80,7 @@ def serve(config: ConfigOption = None) -> None:
     from mailer.serving import serve as run
 
     with opened(config) as mailer:
-        for warning in mailer.sender_warnings():
-            output.warn(warning)
+        output.warn_of_some(mailer.sender_warnings(), "mailer check")
         web = mailer.settings.web
         output.say(f"Readers: [bold]{output.plain(web.base_url)}[/] on {web.host}:{web.port}")
         output.say(f"Results: [bold]http://127.0.0.1:{web.admin_port}[/] (this machine only)")
