@@ -33,7 +33,7 @@ def make_csv(path: Path, rows: int) -> None:
         for number in range(rows):
             agreed = number % 2
             file.write(
-                f"{draw.choice(_GIVEN).lower()}.{draw.getrandbits(40):010x}{number}@mail{number % 5000}.example.com,"
+                f"reader.{draw.getrandbits(40):010x}{number}@mail{number % 5000}.example.com,"
                 f"{draw.choice(_GIVEN)} {draw.choice(_FAMILY)},{draw.choice(_CHOICES)},{draw.choice(_LISTS)},"
                 f"{draw.choice(_ZONES)},{'yes' if agreed else 'no'},"
                 f"{f'2025-11-{number % 28 + 1:02}T09:00:00Z' if agreed else ''},"

@@ -6,8 +6,8 @@ this door: one bad recipient rejects the whole call of a thousand.
 
 import re
 import unicodedata
-from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 from email_validator import EmailNotValidError, validate_email
 from email_validator.rfc_constants import CASE_INSENSITIVE_MAILBOX_NAMES, EMAIL_MAX_LENGTH
@@ -24,7 +24,7 @@ INVISIBLE = "\u200b\u200c\u200d\u2060\ufeff"
 
 # The dot-atom of RFC 5322, 3.2.3. email-validator takes such a local part as it is.
 _PLAIN = re.compile(
-    r"([a-zA-Z0-9_!#$%&'*+\-/=?^`{|}~]+(?:\.[a-zA-Z0-9_!#$%&'*+\-/=?^`{|}~]+)*)@([^@]+)", re.ASCII
+    r"([a-zA-Z0-9_!#$%&'*+\-/=?^`{|}~]+(?:\.[a-zA-Z0-9_!#$%&'*+\-/=?^`{|}~]+)*)@([a-zA-Z0-9.\-]+)", re.ASCII
 )
 # RFC 2142: these mailboxes ignore case, so email-validator writes them in small letters.
 _ROLES = frozenset(CASE_INSENSITIVE_MAILBOX_NAMES)
@@ -34,29 +34,20 @@ class AddressRefused(NewsletterError):
     """A text that is no address we can write to; the message never repeats the address."""
 
 
-@dataclass(frozen=True, slots=True)
-class Address:
+class Address(NamedTuple):
     """`email` is mailed (an international domain as punycode), `key` is compared."""
 
     email: str
     key: str
 
 
-@dataclass(frozen=True, slots=True)
-class _Domain:
+class _Domain(NamedTuple):
     ascii: str
     longest_bytes: int  # of the forms that email-validator measures
 
 
 def parse_address(text: str) -> Address:
     """The address in a text. Raises AddressRefused with the reason."""
-    text = text.strip().strip(INVISIBLE).strip()
-    if not text.isascii():
-        text = unicodedata.normalize("NFC", text)
-    if not text:
-        raise AddressRefused("there is no address.")
-    if len(text) > MAX_CHARACTERS:
-        raise AddressRefused(f"an address of {len(text):,} characters is too long.")
     plain = _PLAIN.fullmatch(text)
     if plain is not None:
         local, domain = plain[1], _domain(plain[2])
@@ -74,6 +65,11 @@ def parse_address(text: str) -> Address:
 
 def parse_slowly(text: str) -> Address:
     """The same answer by email-validator alone: the measure that the fast path is held to."""
+    text = unicodedata.normalize("NFC", text.strip().strip(INVISIBLE).strip())
+    if not text:
+        raise AddressRefused("there is no address.")
+    if len(text) > MAX_CHARACTERS:
+        raise AddressRefused(f"an address of {len(text):,} characters is too long.")
     try:
         found = validate_email(text, check_deliverability=False, allow_smtputf8=False, strict=True)
     except EmailNotValidError as error:

@@ -50,7 +50,7 @@ class Leaf:
     """One kind of condition: how its argument is read, what it selects, how it is said.
 
     `condition(argument, moment)` is true or false of every reader; of one about whom nobody can know it
-    is `moment.doubt` (docs/decisions/unmeasured-readers.md).
+    is `moment.doubt` (docs/decisions/0041-unmeasured-readers.md).
     """
 
     name: str

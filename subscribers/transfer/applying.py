@@ -11,10 +11,12 @@ from typing import Any
 from sqlalchemy import (
     ColumnElement,
     Connection,
+    Select,
     and_,
     bindparam,
     case,
     delete,
+    exists,
     func,
     insert,
     literal,
@@ -22,6 +24,7 @@ from sqlalchemy import (
     or_,
     select,
     true,
+    type_coerce,
     update,
 )
 
@@ -39,9 +42,9 @@ from subscribers.tables import consent, list_member, subscriber, topic, topic_ch
 from subscribers.tables import suppression as suppressed
 from subscribers.topics import slugs_of
 from subscribers.transfer import arrivals
-from subscribers.transfer.arrivals import arrival, arrival_list
+from subscribers.transfer.arrivals import JsonText, arrival, arrival_list
 from subscribers.transfer.cells import ALL_TOPICS_MASK
-from subscribers.transfer.merging import Change, ImportRun, Known, Proof, list_numbers, merge
+from subscribers.transfer.merging import Change, ImportRun, Known, merge
 from subscribers.transfer.people import Person
 from subscribers.transfer.report import ImportReport
 
@@ -69,7 +72,7 @@ def apply_chunk(
         delete(arrival).where(arrival.c.key_hash.in_(select(suppressed.c.key_hash)))
     ).rowcount
     _find_known(connection)
-    known = _known(connection)
+    known = _known(connection, run)
     if known:
         changes = _changes(connection, people, known, run)
         _write(connection, changes, run, bits)
@@ -93,7 +96,7 @@ def _suppress(connection: Connection, people: Sequence[Person], run: ImportRun) 
 
 def _make_lists(connection: Connection, people: Sequence[Person], run: ImportRun) -> None:
     """Make the lists that this chunk names for the first time."""
-    named = {number for person in people for number in list_numbers(person)}
+    named = {number for person in people for number in person.lists}
     missing = {run.list_names[number]: number for number in sorted(named - run.list_ids.keys())}
     for name, (list_id, _slug) in ensure_lists(connection, missing, now=run.now).items():
         run.list_ids[missing[name]] = list_id
@@ -107,48 +110,80 @@ def _find_known(connection: Connection) -> None:
     connection.execute(update(arrival).values(subscriber_id=found))
 
 
-def _known(connection: Connection) -> dict[int, Known]:
+def _known(connection: Connection, run: ImportRun) -> dict[int, Known]:
     """Those of the chunk who are here already, by their number in the chunk."""
-    columns = [subscriber.c[name] for name in Known._fields]
-    query = select(arrival.c.number, *columns).join(arrival, arrival.c.subscriber_id == subscriber.c.id)
+    last_word = (
+        select(consent.c.id)
+        .where(consent.c.subscriber_id == arrival.c.subscriber_id, consent.c.purpose == ConsentPurpose.TRACK)
+        .order_by(consent.c.id.desc())
+        .limit(1)
+        .scalar_subquery()
+    )
+    last = consent.alias("last")
+    has_last = last.c.id == (last_word if "track_consent" in run.fields else null())
+    query = (
+        select(
+            arrival.c.number,
+            subscriber.c.id,
+            subscriber.c.name,
+            subscriber.c.status,
+            subscriber.c.all_topics,
+            subscriber.c.topic_mask,
+            subscriber.c.chose_at,
+            subscriber.c.timezone,
+            type_coerce(subscriber.c.attributes, JsonText()),
+            subscriber.c.track_consent,
+            subscriber.c.confirmed_at,
+            _on_file(consent.c.basis == run.options.basis),
+            *(_on_file(consent.c.at == arrival.c[name]) for name in ("consent_at", "optin_at", "confirm_at")),
+            last.c.action,
+            last.c.source,
+        )
+        .join(arrival, arrival.c.subscriber_id == subscriber.c.id)
+        .outerjoin(last, has_last)
+    )
     return {row[0]: Known(*row[1:]) for row in connection.execute(query)}
+
+
+def _on_file(said: ColumnElement[bool]) -> ColumnElement[bool]:
+    """Whether this person agreed to receive mail, as `said`."""
+    return exists().where(
+        consent.c.subscriber_id == arrival.c.subscriber_id,
+        consent.c.purpose == ConsentPurpose.RECEIVE,
+        consent.c.action == ConsentAction.GIVEN,
+        said,
+    )
 
 
 def _changes(
     connection: Connection, people: Sequence[Person], known: dict[int, Known], run: ImportRun
 ) -> list[Change]:
-    proofs: dict[int, list[Proof]] = defaultdict(list)
-    columns = [consent.c[name] for name in Proof._fields]
-    query = (
-        select(consent.c.subscriber_id, *columns)
-        .join(arrival, arrival.c.subscriber_id == consent.c.subscriber_id)
-        .order_by(consent.c.subscriber_id, consent.c.id)
-    )
-    for row in connection.execute(query):
-        proofs[row[0]].append(Proof(*row[1:]))
-    lists: dict[int, set[int]] = defaultdict(set)
-    if run.list_ids:
-        members = select(list_member.c.subscriber_id, list_member.c.list_id).join(
-            arrival, arrival.c.subscriber_id == list_member.c.subscriber_id
-        )
-        for subscriber_id, list_id in connection.execute(members):
-            lists[subscriber_id].add(list_id)
-    merged = (
-        merge(people[number], row, proofs[row.id], frozenset(lists[row.id]), run)
-        for number, row in known.items()
-    )
+    new_lists: dict[int, list[int]] = defaultdict(list)
+    for number, list_id in connection.execute(_new_memberships()) if run.list_ids else ():
+        new_lists[number].append(list_id)
+    merged = (merge(people[number], row, new_lists.get(number, ()), run) for number, row in known.items())
     return [change for change in merged if change is not None]
 
 
-def _write(connection: Connection, changes: Sequence[Change], run: ImportRun, bits: dict[str, int]) -> None:
-    if not changes:
-        return
-    names = [name for name in Known._fields if name != "id"]
-    statement = update(subscriber).where(subscriber.c.id == bindparam("this"))
-    connection.execute(
-        statement.values({name: bindparam(name) for name in names}),
-        [{"this": change.id, **{name: change.values[name] for name in names}} for change in changes],
+def _new_memberships() -> Select[Any]:
+    member = exists().where(
+        list_member.c.list_id == arrival_list.c.list_id,
+        list_member.c.subscriber_id == arrival.c.subscriber_id,
     )
+    return (
+        select(arrival.c.number, arrival_list.c.list_id)
+        .join(arrival, arrival.c.number == arrival_list.c.number)
+        .where(arrival.c.subscriber_id.is_not(None), ~member)
+    )
+
+
+def _write(connection: Connection, changes: Sequence[Change], run: ImportRun, bits: dict[str, int]) -> None:
+    for names in {tuple(change.values) for change in changes if change.values}:
+        this_person = update(subscriber).where(subscriber.c.id == bindparam("this"))
+        connection.execute(
+            this_person.values({name: bindparam(name) for name in names}),
+            [{"this": change.id, **change.values} for change in changes if tuple(change.values) == names],
+        )
     gone = [
         {"this": change.id, "slug": slug}
         for change in changes
@@ -172,7 +207,7 @@ def _write(connection: Connection, changes: Sequence[Change], run: ImportRun, bi
         for list_id in change.lists
     ]
     if members:
-        connection.execute(upsert(list_member).on_conflict_do_nothing(), members)
+        connection.execute(insert(list_member), members)
     proofs = [
         {"subscriber_id": change.id, "wording_version": "", **proof._asdict()}
         for change in changes
@@ -200,7 +235,7 @@ def _insert_new(connection: Connection, run: ImportRun) -> int:
         "timezone": arrival.c.timezone,
         "frequency": literal("weekly"),
         "source": literal(run.label),
-        "attributes": arrival.c.attributes,
+        "attributes": func.coalesce(arrival.c.attributes, literal("{}", JsonText())),
         "track_consent": func.coalesce(arrival.c.track_consent, False) if reads else literal(False),
         "created_at": now,
         "confirmed_at": arrival.c.confirm_at,

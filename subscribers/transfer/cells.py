@@ -14,6 +14,7 @@ from functools import lru_cache
 from subscribers import choices
 from subscribers.errors import NewsletterError
 from subscribers.lists import slug_of
+from subscribers.roster import zone_named
 from subscribers.transfer.guard import unguard
 
 CELL_MAX_CHARACTERS = 10_000
@@ -58,6 +59,16 @@ def short_text(cell: str, column: str) -> str | None:
     return found or None
 
 
+@lru_cache(maxsize=CACHE)
+def zone(cell: str) -> str | None:
+    word = text(cell)
+    try:
+        return zone_named(word) if word else None
+    except NewsletterError as error:
+        raise RowRefused(error.message.rstrip("."), "this is no time zone") from None
+
+
+@lru_cache(maxsize=CACHE)
 def yes_or_no(cell: str) -> bool | None:
     word = text(cell).casefold()
     if word in _YES:
@@ -71,12 +82,12 @@ def yes_or_no(cell: str) -> bool | None:
     return None
 
 
-def time_reader(now: datetime) -> Callable[[str, str], datetime | None]:
-    """Reads ISO dates and times, UTC where no zone is said: (cell, column) -> instant."""
+def time_reader(now: datetime) -> Callable[[str, str], str | None]:
+    """Reads ISO dates and times, UTC where no zone is said: (cell, column) -> ISO text in UTC."""
     latest = now + FUTURE_TOLERANCE
 
     @lru_cache(maxsize=CACHE)
-    def read(cell: str, column: str) -> datetime | None:
+    def read(cell: str, column: str) -> str | None:
         word = text(cell)
         if not word:
             return None
@@ -91,7 +102,7 @@ def time_reader(now: datetime) -> Callable[[str, str], datetime | None]:
             ) from None
         if at > latest:
             raise RowRefused(f"{column} is {_shown(word)}, which lies in the future", wrong)
-        return at
+        return at.isoformat()
 
     return read
 

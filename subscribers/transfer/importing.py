@@ -19,7 +19,7 @@ from subscribers.transfer.applying import CHUNK_CHARACTERS, CHUNK_ROWS, apply_ch
 from subscribers.transfer.cells import RowRefused
 from subscribers.transfer.merging import IMPORT_SOURCE, ImportRun
 from subscribers.transfer.options import ImportOptions
-from subscribers.transfer.people import Person, person_reader
+from subscribers.transfer.people import Person, fields_of, person_reader
 from subscribers.transfer.reading import BrokenRow, Source, find_header, open_text
 from subscribers.transfer.report import ImportReport
 from subscribers.transfer.staging import Staging
@@ -70,7 +70,7 @@ def import_csv(
                 bits = ensure_topics(connection, options.topics)
             read_person = person_reader(columns, options, bits, list_names, now)
             _stage(source, read_person, staging, report, tell, file=str(path))
-        run = ImportRun(options, _label(path), now, tuple(list_names))
+        run = ImportRun(options, _label(path), now, tuple(list_names), fields_of(columns))
         done = len(report.refused)
         with database.bulk() as transaction:
             for chunk in _chunks(staging.winners(report.refused)):

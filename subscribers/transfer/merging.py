@@ -4,7 +4,7 @@ A choice that the reader made wins: who left stays gone, who withdrew tracking c
 unmeasured, who chose topics keeps them.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -20,7 +20,7 @@ IMPORT_SOURCE = "import:"  # begins the source of every consent that a file brou
 
 
 class Known(NamedTuple):
-    """Somebody who is here already."""
+    """Somebody who is here already, and which proofs of theirs are on file."""
 
     id: int
     name: str | None
@@ -29,14 +29,19 @@ class Known(NamedTuple):
     topic_mask: int
     chose_at: datetime | None
     timezone: str | None
-    attributes: Mapping[str, Any]
+    attributes: Any  # JSON text, or a mapping where the driver reads it
     track_consent: bool
     confirmed_at: datetime | None
-    unsubscribed_at: datetime | None
+    has_basis: bool  # agreed to receive, on the basis of this import
+    has_consent_at: bool  # agreed to receive, at the times of this row
+    has_optin_at: bool
+    has_confirm_at: bool
+    track_action: str | None  # the last word on measurement, and where it came from
+    track_source: str | None
 
 
 class Proof(NamedTuple):
-    """A consent that is on file, or is to be."""
+    """A row of consent to write."""
 
     action: str
     purpose: str
@@ -54,6 +59,7 @@ class ImportRun:
     label: str  # "import:people.csv"
     now: datetime
     list_names: tuple[str, ...]
+    fields: tuple[str, ...]  # of Person, that the file can fill
     # Number of a name -> list id, as far as lists were needed.
     list_ids: dict[int, int] = field(default_factory=dict)
 
@@ -67,47 +73,29 @@ class Change:
     """New values of a person's row, and rows beside it."""
 
     id: int
-    values: dict[str, Any]
+    values: dict[str, Any] = field(default_factory=dict)
     choices_added: int = 0  # masks
     choices_removed: int = 0
-    lists: list[int] = field(default_factory=list)
+    lists: Sequence[int] = ()
     proofs: list[Proof] = field(default_factory=list)
 
 
-def merge(
-    person: Person, known: Known, proofs: Sequence[Proof], lists: frozenset[int], run: ImportRun
-) -> Change | None:
-    """What this row changes about this person; None when nothing."""
+def merge(person: Person, known: Known, new_lists: Sequence[int], run: ImportRun) -> Change | None:
+    """What this row changes about this person; None when nothing. `new_lists`: ids they are not on."""
     if known.status == SubscriberStatus.UNSUBSCRIBED:
         return None
-    before = known._asdict()
-    after = dict(before)
-    change = Change(known.id, after)
+    change = Change(known.id)
     if not run.brings_readers:
         at = instant(person.left_at) or run.now
-        after |= {"status": SubscriberStatus.UNSUBSCRIBED, "unsubscribed_at": at}
-        change.proofs.append(_proof(ConsentAction.WITHDRAWN, ConsentPurpose.RECEIVE, at, run, run.label))
+        change.values = {"status": SubscriberStatus.UNSUBSCRIBED, "unsubscribed_at": at}
+        change.proofs = [_proof(ConsentAction.WITHDRAWN, ConsentPurpose.RECEIVE, at, run, run.label)]
         return change
-    after["status"] = SubscriberStatus.ACTIVE
-    after["name"] = person.name or known.name
-    after["timezone"] = person.timezone or known.timezone
-    after["confirmed_at"] = known.confirmed_at or instant(person.confirm_at)
-    if person.attributes:
-        after["attributes"] = {**known.attributes, **orjson.loads(person.attributes)}
+    _merge_facts(person, known, change)
     _merge_topics(person, known, change, run)
-    _merge_tracking(person, known, proofs, change, run)
-    change.proofs += _new_proofs(person, proofs, run)
-    change.lists = [each for each in lists_of(person, run) if each not in lists]
-    return change if after != before or change.lists or change.proofs else None
-
-
-def lists_of(person: Person, run: ImportRun) -> list[int]:
-    """The ids of the lists a row names."""
-    return [run.list_ids[number] for number in list_numbers(person)]
-
-
-def list_numbers(person: Person) -> list[int]:
-    return list(map(int, person.lists.split(","))) if person.lists else []
+    _merge_tracking(person, known, change, run)
+    change.proofs += _new_proofs(person, known, run)
+    change.lists = new_lists
+    return change if change.values or change.lists or change.proofs else None
 
 
 def source_of(person: Person, run: ImportRun) -> str:
@@ -117,6 +105,22 @@ def source_of(person: Person, run: ImportRun) -> str:
 
 def instant(text: str | None) -> datetime | None:
     return datetime.fromisoformat(text) if text else None
+
+
+def _merge_facts(person: Person, known: Known, change: Change) -> None:
+    if known.status != SubscriberStatus.ACTIVE:
+        change.values["status"] = SubscriberStatus.ACTIVE
+    if person.name and person.name != known.name:
+        change.values["name"] = person.name
+    if person.timezone and person.timezone != known.timezone:
+        change.values["timezone"] = person.timezone
+    if person.confirm_at and known.confirmed_at is None:
+        change.values["confirmed_at"] = instant(person.confirm_at)
+    if person.attributes and person.attributes != known.attributes:
+        before = orjson.loads(known.attributes) if isinstance(known.attributes, str) else known.attributes
+        after = {**before, **orjson.loads(person.attributes)}
+        if after != before:
+            change.values["attributes"] = after
 
 
 def _merge_topics(person: Person, known: Known, change: Change, run: ImportRun) -> None:
@@ -130,56 +134,48 @@ def _merge_topics(person: Person, known: Known, change: Change, run: ImportRun) 
         wants_all, mask = False, person.topics
     elif not known.all_topics:
         mask |= person.topics
-    change.values |= {"all_topics": wants_all, "topic_mask": mask}
+    if (wants_all, mask) != (known.all_topics, known.topic_mask):
+        change.values |= {"all_topics": wants_all, "topic_mask": mask}
     change.choices_added = mask & ~known.topic_mask
     change.choices_removed = known.topic_mask & ~mask
 
 
-def _merge_tracking(
-    person: Person, known: Known, proofs: Sequence[Proof], change: Change, run: ImportRun
-) -> None:
-    if person.track_consent is None or bool(person.track_consent) == known.track_consent:
+def _merge_tracking(person: Person, known: Known, change: Change, run: ImportRun) -> None:
+    if person.track_consent is None or person.track_consent == known.track_consent:
         return
-    last = next((proof for proof in reversed(proofs) if proof.purpose == ConsentPurpose.TRACK), None)
     if person.track_consent:
-        if last is not None and last.action == ConsentAction.WITHDRAWN:
+        if known.track_action == ConsentAction.WITHDRAWN:
             return
         action, at = ConsentAction.GIVEN, instant(person.consent_at) or run.now
     else:
-        if last is not None and not last.source.startswith(IMPORT_SOURCE):
-            return  # the reader said yes in person; a file does not know better
+        if known.track_source is not None and not known.track_source.startswith(IMPORT_SOURCE):
+            return  # they said yes in person; a file does not know better
         action, at = ConsentAction.WITHDRAWN, run.now
-    change.values["track_consent"] = bool(person.track_consent)
-    proof = _proof(action, ConsentPurpose.TRACK, at, run, source_of(person, run))
-    change.proofs.append(proof._replace(wording=person.consent_wording or ""))
+    change.values["track_consent"] = person.track_consent
+    change.proofs.append(
+        _proof(action, ConsentPurpose.TRACK, at, run, source_of(person, run), person.consent_wording)
+    )
 
 
-def _new_proofs(person: Person, proofs: Sequence[Proof], run: ImportRun) -> list[Proof]:
+def _new_proofs(person: Person, known: Known, run: ImportRun) -> list[Proof]:
     """Proofs of consent to receive that are not on file: each time once, else each basis once."""
-    given = [
-        proof
-        for proof in proofs
-        if proof.purpose == ConsentPurpose.RECEIVE and proof.action == ConsentAction.GIVEN
-    ]
-    times = [
-        (instant(person.optin_at), f"{run.label}: OPTIN_TIME"),
-        (instant(person.confirm_at), f"{run.label}: CONFIRM_TIME"),
-        (instant(person.consent_at), source_of(person, run)),
-    ]
-    told = [(at, source) for at, source in times if at is not None]
-    if told:
-        on_file = {proof.at for proof in given}
-        new = [(at, source) for at, source in told if at not in on_file]
-    else:
-        known_basis = any(proof.basis == run.options.basis for proof in given)
-        new = [] if known_basis else [(run.now, source_of(person, run))]
-    return [
-        _proof(ConsentAction.GIVEN, ConsentPurpose.RECEIVE, at, run, source)._replace(
-            wording=person.consent_wording or ""
-        )
-        for at, source in new
-    ]
+    times = (
+        (person.optin_at, known.has_optin_at, f"{run.label}: OPTIN_TIME"),
+        (person.confirm_at, known.has_confirm_at, f"{run.label}: CONFIRM_TIME"),
+        (person.consent_at, known.has_consent_at, ""),
+    )
+    given, receive = ConsentAction.GIVEN, ConsentPurpose.RECEIVE
+    wording, own_source = person.consent_wording, source_of(person, run)
+    if any(text for text, _, _ in times):
+        return [
+            _proof(given, receive, at, run, source or own_source, wording)
+            for text, is_on_file, source in times
+            if not is_on_file and (at := instant(text))
+        ]
+    return [] if known.has_basis else [_proof(given, receive, run.now, run, own_source, wording)]
 
 
-def _proof(action: str, purpose: str, at: datetime, run: ImportRun, source: str) -> Proof:
-    return Proof(action, purpose, at, run.options.basis, source)
+def _proof(
+    action: str, purpose: str, at: datetime, run: ImportRun, source: str, wording: str | None = None
+) -> Proof:
+    return Proof(action, purpose, at, run.options.basis, source, wording or "")

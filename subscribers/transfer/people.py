@@ -2,19 +2,19 @@
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import orjson
 
 from subscribers import suppression
 from subscribers.addresses import AddressRefused, parse_address
-from subscribers.errors import NewsletterError
 from subscribers.names import clean_name
-from subscribers.roster import zone_named
 from subscribers.transfer import cells
 from subscribers.transfer.cells import RowRefused
 from subscribers.transfer.columns import Columns
 from subscribers.transfer.options import ImportOptions
+
+Value = TypeVar("Value")
 
 
 class Person(NamedTuple):
@@ -26,16 +26,35 @@ class Person(NamedTuple):
     email_key: str
     name: str | None
     topics: int | None  # a mask, or ALL_TOPICS_MASK
-    lists: str | None  # numbers of names, between commas
     timezone: str | None
-    track_consent: int | None
-    consent_at: str | None
     consent_source: str | None
     consent_wording: str | None
+    attributes: str | None  # a JSON object
+    track_consent: bool | None
+    consent_at: str | None
     optin_at: str | None
     confirm_at: str | None
     left_at: str | None
-    attributes: str | None  # a JSON object
+    lists: tuple[int, ...]  # numbers of names
+
+
+# Which meanings of columns fill a field; the address and its hash are always there.
+_FILLED_BY = {
+    "name": {"name", "first_name", "last_name"},
+    "left_at": {"left_at", "cleaned_at"},
+    "lists": {"lists", "tags"},
+}
+
+
+def fields_of(columns: Columns) -> tuple[str, ...]:
+    """The fields of a Person that rows of such a file can fill, without `line` and `lists`."""
+    always = {"key_hash", "email", "email_key"} | ({"attributes"} if columns.attributes else set())
+    return tuple(
+        field
+        for field in Person._fields
+        if field in always or not columns.meaning.keys().isdisjoint(_FILLED_BY.get(field, {field}))
+        if field not in ("line", "lists")
+    )
 
 
 def person_reader(
@@ -47,21 +66,25 @@ def person_reader(
 ) -> Callable[[int, list[str]], Person]:
     """Reads one row: (line, cells) -> Person. It raises RowRefused."""
     width, secret = columns.width, options.suppression_key
-    email_at = columns.meaning["email"]
+    email_at, attributes = columns.meaning["email"], columns.attributes
     name_of = _name_reader(columns)
-    topics_of = cells.topics_reader(options.topics, bits, ignore_unknown=options.unknown_topics == "ignore")
     lists_of = _lists_reader(columns, cells.lists_reader(list_names))
     time_of = cells.time_reader(now)
-    get = columns.meaning.get
-    topics_at, zone_at, track_at = get("topics"), get("timezone"), get("track_consent")
-    source_at, wording_at = get("consent_source"), get("consent_wording")
-    times = [(get(meaning), meaning) for meaning in ("consent_at", "optin_at", "confirm_at")]
-    left = [(get(meaning), meaning) for meaning in ("left_at", "cleaned_at")]
-    attributes = columns.attributes
+    topics_of = cells.topics_reader(options.topics, bits, ignore_unknown=options.unknown_topics == "ignore")
 
-    def time_in(row: list[str], position: int | None, column: str) -> str | None:
-        at = time_of(row[position], column) if position is not None else None
-        return at.isoformat() if at is not None else None
+    def column(meaning: str, read: Callable[[str], Value | None]) -> Callable[[list[str]], Value | None]:
+        at = columns.meaning.get(meaning)
+        return (lambda _: None) if at is None else (lambda row: read(row[at]))
+
+    def time(meaning: str) -> Callable[[list[str]], str | None]:
+        return column(meaning, lambda cell: time_of(cell, meaning))
+
+    topics_in, zone_in = column("topics", topics_of), column("timezone", cells.zone)
+    track_in = column("track_consent", cells.yes_or_no)
+    source_in = column("consent_source", lambda cell: cells.short_text(cell, "consent_source"))
+    wording_in = column("consent_wording", lambda cell: cells.short_text(cell, "consent_wording"))
+    told_in, optin_in, confirm_in = time("consent_at"), time("optin_at"), time("confirm_at")
+    left_in, cleaned_in = time("left_at"), time("cleaned_at")
 
     def read(line: int, row: list[str]) -> Person:
         if len(row) != width:
@@ -70,9 +93,6 @@ def person_reader(
             address = parse_address(cells.text(row[email_at]))
         except AddressRefused as error:
             raise RowRefused(error.message.rstrip("."), "this is no address") from None
-        consent_at, optin_at, confirm_at = (time_in(row, position, column) for position, column in times)
-        left_times = [time_in(row, position, column) for position, column in left if position is not None]
-        track = cells.yes_or_no(row[track_at]) if track_at is not None else None
         kept = {name: value for at, name in attributes if (value := cells.short_text(row[at], name))}
         return Person(
             line,
@@ -80,17 +100,17 @@ def person_reader(
             address.email,
             address.key,
             name_of(row),
-            topics_of(row[topics_at]) if topics_at is not None else None,
-            lists_of(row),
-            _zone(row[zone_at]) if zone_at is not None else None,
-            track if track is None else int(track),
-            consent_at,
-            cells.short_text(row[source_at], "consent_source") if source_at is not None else None,
-            cells.short_text(row[wording_at], "consent_wording") if wording_at is not None else None,
-            optin_at,
-            confirm_at,
-            next(filter(None, left_times), None),
+            topics_in(row),
+            zone_in(row),
+            source_in(row),
+            wording_in(row),
             orjson.dumps(kept).decode() if kept else None,
+            track_in(row),
+            told_in(row),
+            optin_in(row),
+            confirm_in(row),
+            left_in(row) or cleaned_in(row),
+            lists_of(row),
         )
 
     return read
@@ -119,19 +139,11 @@ def _name_reader(columns: Columns) -> Callable[[list[str]], str | None]:
 
 def _lists_reader(
     columns: Columns, numbers_of: Callable[[str], tuple[int, ...]]
-) -> Callable[[list[str]], str | None]:
+) -> Callable[[list[str]], tuple[int, ...]]:
     positions = [columns.meaning[key] for key in ("lists", "tags") if key in columns.meaning]
-
-    def read(row: list[str]) -> str | None:
-        numbers = dict.fromkeys(number for position in positions for number in numbers_of(row[position]))
-        return ",".join(map(str, numbers)) or None
-
-    return read if positions else lambda _: None
-
-
-def _zone(cell: str) -> str | None:
-    word = cells.text(cell)
-    try:
-        return zone_named(word) if word else None
-    except NewsletterError as error:
-        raise RowRefused(error.message.rstrip("."), "this is no time zone") from None
+    if len(positions) == 1:
+        only = positions[0]
+        return lambda row: numbers_of(row[only])
+    return lambda row: tuple(
+        dict.fromkeys(number for position in positions for number in numbers_of(row[position]))
+    )

@@ -1,40 +1,37 @@
 """The people of a file, checked and put aside until the whole file is known.
 
 Nothing reaches the database before the last row was read: a file that cannot be read to its end
-changes nothing, and of equal addresses the last one wins. The scratch file is SQLite's own temporary
-one: private, and gone when it is closed.
+changes nothing, and of equal addresses the last one wins. What does not fit in memory waits in a
+temporary file that has no name and is gone when it is closed.
 """
 
-import sqlite3
-from collections.abc import Iterable, Iterator
+import marshal
+import tempfile
+from collections.abc import Iterator
+from itertools import groupby
+from operator import attrgetter
 from types import TracebackType
 from typing import Self
 
 from subscribers.transfer.people import Person
 from subscribers.transfer.report import RefusedRows
 
-# Rows kept in Python before they are written, and the memory SQLite may use for its pages and sorting.
-BATCH_ROWS = 2_000
-BATCH_CHARACTERS = 4_000_000
-CACHE_KIB = 16_384
-
-_FIELDS = ", ".join(Person._fields)
-_MARKS = ", ".join("?" * len(Person._fields))
+# People are parted by the first two digits of their hash: 256 parts, each sorted in memory.
+PART_DIGITS = 2
+# People of a part kept in memory before they are written down: 8 MB in all parts of a usual file.
+BLOCK_ROWS = 64
+BLOCK_CHARACTERS = 50_000
 
 
 class Staging:
     """Takes people in any order, gives them back one per address."""
 
     def __init__(self) -> None:
-        self.count = 0
-        self._batch: list[Person] = []
-        self._characters = 0
-        # An empty name is a private file on disk that SQLite deletes (sqlite.org/inmemorydb.html).
-        self._scratch = sqlite3.connect("", isolation_level=None)
-        self._scratch.execute("PRAGMA journal_mode = OFF")
-        self._scratch.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
-        self._scratch.execute(f"CREATE TABLE staged ({_FIELDS})")
-        self._scratch.execute("BEGIN")
+        self._file = tempfile.TemporaryFile()  # noqa: SIM115  (closed by __exit__)
+        digits = range(16**PART_DIGITS)
+        self._waiting: dict[str, list[Person]] = {f"{part:0{PART_DIGITS}x}": [] for part in digits}
+        self._blocks: dict[str, list[tuple[int, int]]] = {part: [] for part in self._waiting}
+        self._characters = dict.fromkeys(self._waiting, 0)
 
     def __enter__(self) -> Self:
         return self
@@ -42,46 +39,43 @@ class Staging:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._scratch.close()
+        self._file.close()
 
     def add(self, person: Person) -> None:
-        self._batch.append(person)
-        self._characters += len(person.attributes or "")
-        if len(self._batch) >= BATCH_ROWS or self._characters >= BATCH_CHARACTERS:
-            self._write()
+        part = person.key_hash[:PART_DIGITS]
+        waiting = self._waiting[part]
+        waiting.append(person)
+        if person.attributes:
+            self._characters[part] += len(person.attributes)
+        if len(waiting) >= BLOCK_ROWS or self._characters[part] >= BLOCK_CHARACTERS:
+            self._write_down(part, waiting)
 
     def winners(self, refused: RefusedRows) -> Iterator[Person]:
         """One person per address, by key hash, so that neighbours fall on the same pages of an index.
 
         Earlier rows of an address are refused: "repeated on line N", N being the last one's line.
         """
-        self._write()
-        previous: Person | None = None
-        lost: list[int] = []
-        for person in self._sorted():
-            if previous is not None:
-                if person.email_key == previous.email_key:
-                    lost.append(previous.line)
-                else:
-                    _refuse(refused, lost, previous.line)
-                    yield previous
-            previous = person
-        if previous is not None:
-            _refuse(refused, lost, previous.line)
-            yield previous
+        for part in self._waiting:
+            people = self._read_back(part)
+            people.sort(key=attrgetter("key_hash", "line"))
+            for _, same in groupby(people, attrgetter("email_key")):
+                *lost, winner = same
+                for person in lost:
+                    refused.refuse_repeated(person.line, winner.line)
+                yield winner
 
-    def _write(self) -> None:
-        self._scratch.executemany(f"INSERT INTO staged VALUES ({_MARKS})", self._batch)  # noqa: S608
-        self.count += len(self._batch)
-        self._batch.clear()
-        self._characters = 0
+    def _write_down(self, part: str, waiting: list[Person]) -> None:
+        block = marshal.dumps([tuple(person) for person in waiting])
+        self._blocks[part].append((self._file.tell(), len(block)))
+        self._file.write(block)
+        self._characters[part] = 0
+        waiting.clear()
 
-    def _sorted(self) -> Iterable[Person]:
-        query = f"SELECT {_FIELDS} FROM staged ORDER BY key_hash, line"  # noqa: S608
-        return map(Person._make, self._scratch.execute(query))
-
-
-def _refuse(refused: RefusedRows, lost: list[int], winner: int) -> None:
-    for line in lost:
-        refused.refuse_repeated(line, winner)
-    lost.clear()
+    def _read_back(self, part: str) -> list[Person]:
+        people: list[Person] = []
+        for start, size in self._blocks[part]:
+            self._file.seek(start)
+            # Our own bytes, written a moment ago: nobody else can reach the file.
+            people += map(Person._make, marshal.loads(self._file.read(size)))  # noqa: S302
+        people += self._waiting[part]
+        return people
