@@ -42,9 +42,7 @@ def in_words(rule: Rule) -> str:
     return segment_rules.words(rule)
 
 
-def select_ids(
-    rule: Any, leaves: LeafRegistry, now: datetime, *, excluding: bool = False
-) -> Select[tuple[int]]:
+def select_ids(rule: Any, leaves: LeafRegistry, now: datetime, *, excluding: bool = False) -> Select[Any]:
     """The ids of the readers a rule picks, one column `id`; the rule checked already, or as it is stored.
 
     `excluding` says that they will be left out of something: then a reader whom nobody can measure
@@ -161,7 +159,7 @@ def _is_active() -> ColumnElement[bool]:
     return active
 
 
-def _suppressed_ids() -> Select[tuple[int]]:
+def _suppressed_ids() -> Select[Any]:
     # From the few suppressed to their readers, not from each reader to the suppressions.
     return select(subscriber.c.id).join(suppression, suppression.c.key_hash == subscriber.c.key_hash)
 

@@ -2,7 +2,7 @@
 
 Opens and clicks are known of readers who may be measured, and only from the day they agreed. Of all
 others a condition here is in doubt, and neither it nor its opposite picks them: no rule turns against
-a reader for being unmeasured (docs/decisions/unmeasured-readers.md). `received` is known of everybody.
+a reader for being unmeasured (docs/decisions/0041-unmeasured-readers.md). `received` is known of everybody.
 """
 
 from dataclasses import dataclass
@@ -195,7 +195,7 @@ def _known(
     return or_(not_(agrees), did, late)
 
 
-def _agreed_after(since: datetime) -> Select[tuple[int]]:
+def _agreed_after(since: datetime) -> Select[Any]:
     return select(consent.c.subscriber_id).where(
         consent.c.purpose == ConsentPurpose.TRACK,
         consent.c.action == ConsentAction.GIVEN,
@@ -203,7 +203,7 @@ def _agreed_after(since: datetime) -> Select[tuple[int]]:
     )
 
 
-def _clickers(target: _Target) -> Select[tuple[int]]:
+def _clickers(target: _Target) -> Select[Any]:
     clicks = (
         select(deliveries.c.subscriber_id)
         .join(events, events.c.delivery_id == deliveries.c.id)
@@ -235,7 +235,7 @@ def _has_letter(target: _Target) -> ColumnElement[bool]:
     return letter.exists()
 
 
-def _not_handed_over(target: _Target) -> Select[tuple[int]]:
+def _not_handed_over(target: _Target) -> Select[Any]:
     """Readers with a letter of this issue that this campaign has not handed over: few, by their chunks."""
     campaign = chunks.c.campaign_id
     of_issue = select(campaigns.c.id).where(campaigns.c.issue_id == target.issue_id)

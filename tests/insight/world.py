@@ -65,11 +65,13 @@ class World:
         row = {"subscriber_id": self.readers[name], "action": action, "purpose": "track", "at": at}
         self.connection.execute(insert(consent).values(row))
 
-    def start_campaign(self, slug: str = "week-04", frozen_at: datetime | None = None) -> int:
-        frozen_at = frozen_at or self.now - timedelta(days=7)
-        self.issue = _key(self.connection, insert(issues).values(slug=slug, created_at=frozen_at))
+    def start_campaign(self, slug: str = "week-04", *, again: bool = False) -> int:
+        """A campaign of a week ago: of a new issue, or `again` of the same."""
+        frozen_at = self.now - timedelta(days=7)
+        if not again:
+            self.issue = _key(self.connection, insert(issues).values(slug=slug, created_at=frozen_at))
         revision = insert(revisions).values(
-            issue_id=self.issue, number=1, source=b"", document={}, hash="", at=frozen_at
+            issue_id=self.issue, number=1 + again, source=b"", document={}, hash="", at=frozen_at
         )
         self.campaign = _key(
             self.connection,
@@ -103,11 +105,18 @@ class World:
                 url=f"https://example.org/{place}",
             )
             self.links[place] = _key(self.connection, link)
-        chunk = insert(chunks).values(
-            campaign_id=self.campaign, edition_id=self.editions["full"], state="accepted", recipients=1
-        )
-        self.chunk = _key(self.connection, chunk)
+        self.chunk = self.another_chunk()
         return self.campaign
+
+    def another_chunk(self, **values: Any) -> int:
+        row = {
+            "campaign_id": self.campaign,
+            "edition_id": self.editions["full"],
+            "state": "accepted",
+            "recipients": 1,
+            **values,
+        }
+        return _key(self.connection, insert(chunks).values(row))
 
     def letter(self, name: str, edition: str = "full", **values: Any) -> int:
         """A letter that was handed over to a reader who is measured."""
