@@ -36,7 +36,9 @@ class Database:
             Path(url.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
         self._ledger = _engine(url, writes=True, full_sync=True, connections=1)
         self._tracking = _engine(url, writes=True, full_sync=False, connections=1)
-        self._reader = _engine(url, writes=False, full_sync=False, connections=8)
+        self._reader = _engine(
+            url, writes=False, full_sync=False, connections=8, cache_kib=dialect.READER_CACHE_KIB
+        )
 
     @contextmanager
     def ledger(self) -> Iterator[Connection]:
@@ -62,7 +64,9 @@ class Database:
 
         `with staged(connection):` begins without the write lock, `with connection.begin():` with it.
         """
-        engine = _engine(self.url, writes=True, full_sync=True, connections=1)
+        engine = _engine(
+            self.url, writes=True, full_sync=True, connections=1, cache_kib=dialect.BULK_CACHE_KIB
+        )
         try:
             with engine.connect() as connection:
                 yield connection
@@ -76,7 +80,12 @@ class Database:
         They are durable when the block ends; a power cut before may undo the last of them.
         """
         engine = _engine(
-            self.url, writes=True, full_sync=False, connections=1, checkpoint_pages=BULK_CHECKPOINT_PAGES
+            self.url,
+            writes=True,
+            full_sync=False,
+            connections=1,
+            cache_kib=dialect.BULK_CACHE_KIB,
+            checkpoint_pages=BULK_CHECKPOINT_PAGES,
         )
         try:
             yield engine.begin
@@ -135,7 +144,13 @@ def staged(connection: Connection) -> Iterator[None]:
 
 
 def _engine(
-    url: str, *, writes: bool, full_sync: bool, connections: int, checkpoint_pages: int | None = None
+    url: str,
+    *,
+    writes: bool,
+    full_sync: bool,
+    connections: int,
+    cache_kib: int = dialect.WRITER_CACHE_KIB,
+    checkpoint_pages: int | None = None,
 ) -> Engine:
     arguments: dict[str, Any] = {
         "poolclass": QueuePool,
@@ -147,5 +162,11 @@ def _engine(
         arguments["module"] = dialect.sqlite_module()
         arguments["connect_args"] = {"check_same_thread": False}
     engine = create_engine(url, **arguments)
-    dialect.prepare(engine, writes=writes, full_sync=full_sync, checkpoint_pages=checkpoint_pages)
+    dialect.prepare(
+        engine,
+        writes=writes,
+        full_sync=full_sync,
+        cache_kib=cache_kib,
+        checkpoint_pages=checkpoint_pages,
+    )
     return engine

@@ -12,6 +12,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, case, func, literal, or_, select
 
+from mailer.config import Settings
 from mailer.delivery.tables import deliveries, list_members, subscribers, suppressions
 from mailer.models import Handover
 from subscribers import lists, segments
@@ -60,20 +61,19 @@ def people(
     audience: Audience,
     *,
     issue_id: int | None,
-    only_to: Sequence[str],
+    settings: Settings,
     leaves: LeafRegistry,
     now: datetime,
 ) -> Select[Any]:
-    """Rows (id, email, all_topics, topic_mask, reason) of the audience; `reason` NULL: may be mailed.
+    """Rows (id, all_topics, topic_mask, reason) of the audience; `reason` NULL: may be mailed.
 
     Raises NotFound for a list or segment that nobody made. Erased people are in no audience.
     """
     return select(
         subscribers.c.id,
-        subscribers.c.email,
         subscribers.c.all_topics,
         subscribers.c.topic_mask,
-        _reason(issue_id, only_to, now).label("reason"),
+        _reason(issue_id, settings.sending.only_to, now).label("reason"),
     ).where(subscribers.c.email != "", *_membership(connection, audience, leaves, now))
 
 

@@ -52,7 +52,7 @@ class Letter:
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """One personalization. `is_measured`: consent to be counted in person, as it stands now."""
+    """One personalization. `is_measured`: counted in person; else by the one token of the campaign."""
 
     delivery_id: int
     email: str
@@ -90,7 +90,6 @@ def build(
     attempt_id: str,
     signers: Signers,
     doors: Doors,
-    individual: Individual,
 ) -> Call:
     """The request for these readers. Raises ValueError when an address stands in it twice."""
     if len({reader.email.casefold() for reader in readers}) != len(readers):
@@ -106,7 +105,7 @@ def build(
         ],
         "tracking_settings": TRACKING_OFF,
         "personalizations": _personalizations(
-            letter, readers, attempt_id=attempt_id, signers=signers, doors=doors, individual=individual
+            letter, readers, attempt_id=attempt_id, signers=signers, doors=doors
         ),
     }
     return Call(body, orjson.dumps(body), len(readers))
@@ -140,7 +139,6 @@ def _personalizations(
     attempt_id: str,
     signers: Signers,
     doors: Doors,
-    individual: Individual,
 ) -> list[dict[str, Any]]:
     slots = Slots(letter.nonce)
     key_t, key_v, key_u, key_p, key_n, key_m = (slots.key(slot) for slot in Slot)
@@ -151,10 +149,9 @@ def _personalizations(
     made = []
     for reader in readers:
         number = reader.delivery_id
-        is_measured = individual == "everyone" or (individual == "with-consent" and reader.is_measured)
         leave = signers.leave(number)
         values = {
-            key_t: signers.track(number) if is_measured else for_all,
+            key_t: signers.track(number) if reader.is_measured else for_all,
             key_v: signers.view(number),
             key_u: leave,
             key_p: signers.prefs(number),

@@ -1,8 +1,8 @@
 """A campaign becomes editions, chunks and deliveries, all at once: the moment that decides who gets what.
 
-Prepare (no lock): the plan, the links, each edition rendered once. Stage (no lock): every reader's
-place in temporary tables. Commit (one short transaction): preparing -> sending, with all rows, or
-nothing. Whoever comes second finds the campaign no longer preparing and changes nothing.
+Prepare (no lock): the audience as it stands kept in temporary tables, the plan for it, the links, each
+edition rendered once, a place for every reader. Commit (one short transaction): preparing -> sending
+with all rows, or nothing. Whoever comes second finds the campaign no longer preparing and changes nothing.
 States: campaign preparing -> sending (-> finished when nobody is to get anything); -> cancelled when
 it cannot be made. Writes edition, link, campaign_story, chunk, delivery, skip.
 """
@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import (
     Boolean,
     Column,
+    ColumnElement,
     Connection,
     Integer,
     MetaData,
@@ -32,7 +33,7 @@ from mailer.config import Settings
 from mailer.database import Database, staged
 from mailer.delivery import plan as planning
 from mailer.delivery.audience import Audience, SkipReason, people
-from mailer.delivery.body import draw_nonce
+from mailer.delivery.body import Individual, draw_nonce
 from mailer.delivery.campaigns import cancel, finish_if_done
 from mailer.delivery.plan import Leaves, Plan
 from mailer.delivery.tables import (
@@ -59,41 +60,55 @@ from subscribers.models import BigId, SubscriberStatus
 PREPARING_MAX = timedelta(seconds=60)
 # Readers who choose topics while we render may need an edition that we have not: begin again.
 PREPARE_TRIES = 5
-NO_EDITION = -1
 
 _scratch = MetaData()
-# A reader's set of topics -> the number of the edition within this freeze.
+# Readers as they were when the freeze began, kept by what they chose: counting and numbering then
+# need no sorting.
+_reader = Table(
+    "freeze_reader",
+    _scratch,
+    Column("all_topics", Boolean, primary_key=True),
+    Column("mask", BigId, primary_key=True, autoincrement=False),
+    Column("id", BigId, primary_key=True, autoincrement=False),
+    prefixes=["TEMPORARY"],
+    sqlite_with_rowid=False,
+)
+_skipped = Table(
+    "freeze_skipped",
+    _scratch,
+    Column("id", BigId, primary_key=True, autoincrement=False),
+    Column("reason", String, nullable=False),
+    prefixes=["TEMPORARY"],
+)
+# A set of topics -> the number of the edition within this freeze, and how many of its readers chose
+# sets that come before.
 _choice = Table(
     "freeze_choice",
     _scratch,
     Column("all_topics", Boolean, primary_key=True),
     Column("mask", BigId, primary_key=True, autoincrement=False),
     Column("edition", Integer, nullable=False),
+    Column("before", BigId, nullable=False),
     prefixes=["TEMPORARY"],
-)
-_person = Table(
-    "freeze_person",
-    _scratch,
-    Column("id", BigId, primary_key=True, autoincrement=False),
-    Column("edition", Integer),
-    Column("reason", String),
-    prefixes=["TEMPORARY"],
+    sqlite_with_rowid=False,
 )
 _place = Table(
     "freeze_place",
     _scratch,
     Column("id", BigId, primary_key=True, autoincrement=False),
     Column("edition", Integer, nullable=False),
-    Column("position", BigId, nullable=False),  # from 0, within the edition
+    Column("chunk", Integer, nullable=False),  # from 0, within the edition
     prefixes=["TEMPORARY"],
 )
 _target = Table(
     "freeze_target",
     _scratch,
     Column("edition", Integer, primary_key=True, autoincrement=False),
+    Column("chunk", Integer, primary_key=True, autoincrement=False),
     Column("edition_id", BigId, nullable=False),
-    Column("first_chunk_id", BigId, nullable=False),
+    Column("chunk_id", BigId, nullable=False),
     prefixes=["TEMPORARY"],
+    sqlite_with_rowid=False,
 )
 
 
@@ -123,19 +138,19 @@ def freeze(
     prepared: dict[str, _Prepared] = {}
     try:
         for _ in range(PREPARE_TRIES):
-            with database.reader() as connection:
-                if not _is_preparing(connection, campaign_id):
-                    return False
-                plan = _plan(connection, campaign_id, settings, leaves, clock())
-            _prepare(database, campaign_id, plan, settings, prepared)
-            try:
-                with database.staging() as connection:
-                    with staged(connection):
-                        _stage(connection, plan, settings, leaves, clock())
+            with database.staging() as connection:
+                with staged(connection):
+                    if not _is_preparing(connection, campaign_id):
+                        return False
+                    plan = _stage_people(connection, campaign_id, settings, leaves, clock())
+                _prepare(database, campaign_id, plan, settings, prepared)
+                with staged(connection):
+                    _stage_places(connection, plan, settings.sending.chunk_size)
+                try:
                     with connection.begin():
                         return _commit(connection, campaign_id, plan, prepared, settings, clock())
-            except _Again:
-                continue
+                except _Again:
+                    continue
         raise NewsletterError(
             "readers changed their topics faster than the editions could be made.", cure="Send again."
         )
@@ -170,22 +185,6 @@ def _is_preparing(connection: Connection, campaign_id: int) -> bool:
         select(campaigns.c.status).where(campaigns.c.id == campaign_id)
     ).scalar_one_or_none()
     return status == CampaignStatus.PREPARING
-
-
-def _plan(
-    connection: Connection, campaign_id: int, settings: Settings, leaves: Leaves, now: datetime
-) -> Plan:
-    row = connection.execute(
-        select(campaigns.c.revision_id, campaigns.c.audience).where(campaigns.c.id == campaign_id)
-    ).one()
-    return planning.make(
-        connection,
-        load_revision(connection, row.revision_id, settings),
-        Audience.from_json(row.audience),
-        settings=settings,
-        leaves=leaves(connection),
-        now=now,
-    )
 
 
 # -- prepare ----------------------------------------------------------------------------------------
@@ -249,49 +248,77 @@ def _render(
 # -- stage ------------------------------------------------------------------------------------------
 
 
-def _stage(connection: Connection, plan: Plan, settings: Settings, leaves: Leaves, now: datetime) -> None:
-    """Every person of the audience with an edition or a reason, every reader with a place.
-
-    Raises _Again when somebody chose a set of topics that the plan does not know.
-    """
-    _scratch.create_all(connection)
-    numbers = {edition.selection.key: number for number, edition in enumerate(plan.editions)}
-    if plan.choices:
-        connection.execute(
-            insert(_choice),
-            [
-                {"all_topics": wants_all, "mask": mask, "edition": numbers[key] if key else NO_EDITION}
-                for (wants_all, mask), key in plan.choices.items()
-            ],
-        )
+def _stage_people(
+    connection: Connection, campaign_id: int, settings: Settings, leaves: Leaves, now: datetime
+) -> Plan:
+    """Keep the audience as it stands, each with their topics or a reason; the plan for it."""
+    row = connection.execute(
+        select(campaigns.c.revision_id, campaigns.c.audience).where(campaigns.c.id == campaign_id)
+    ).one()
+    issue = load_revision(connection, row.revision_id, settings)
+    audience = Audience.from_json(row.audience)
+    topic_bits = planning.bits_in_use(connection, issue)
     chosen = people(
         connection,
-        plan.audience,
-        issue_id=plan.issue.issue_id,
-        only_to=settings.sending.only_to,
+        audience,
+        issue_id=issue.issue_id,
+        settings=settings,
         leaves=leaves(connection),
         now=now,
     ).subquery()
-    everything, mask = planning.choice_columns(plan.topic_bits, chosen.c.all_topics, chosen.c.topic_mask)
+    _scratch.create_all(connection)
+    everything, mask = planning.choice_columns(topic_bits, chosen.c.all_topics, chosen.c.topic_mask)
     connection.execute(
-        insert(_person).from_select(
-            ["id", "edition", "reason"],
-            select(chosen.c.id, _choice.c.edition, chosen.c.reason).outerjoin(
-                _choice, and_(_choice.c.all_topics == everything, _choice.c.mask == mask)
+        insert(_reader).from_select(
+            ["all_topics", "mask", "id"],
+            select(everything, mask, chosen.c.id).where(chosen.c.reason.is_(None)),
+        )
+    )
+    connection.execute(
+        insert(_skipped).from_select(
+            ["id", "reason"], select(chosen.c.id, chosen.c.reason).where(chosen.c.reason.is_not(None))
+        )
+    )
+    sets = (_reader.c.all_topics, _reader.c.mask)
+    readers = connection.execute(select(literal(None), *sets, func.count()).group_by(*sets)).all()
+    skipped = connection.execute(
+        select(_skipped.c.reason, literal(False), literal(0), func.count()).group_by(_skipped.c.reason)
+    ).all()
+    return planning.of_counts(issue, audience, [*readers, *skipped], topic_bits, settings)
+
+
+def _stage_places(connection: Connection, plan: Plan, chunk_size: int) -> None:
+    """Give every reader an edition and a chunk of it; who has no edition is skipped."""
+    numbers = {edition.selection.key: number for number, edition in enumerate(plan.editions)}
+    sets = (_reader.c.all_topics, _reader.c.mask)
+    counted = connection.execute(select(*sets, func.count()).group_by(*sets).order_by(*sets)).all()
+    before = dict.fromkeys(numbers.values(), 0)
+    rows = []
+    for wants_all, mask, number in counted:
+        key = plan.choices[bool(wants_all), mask]
+        if key is None:
+            continue
+        edition = numbers[key]
+        rows.append({"all_topics": wants_all, "mask": mask, "edition": edition, "before": before[edition]})
+        before[edition] += number
+    if rows:
+        connection.execute(insert(_choice), rows)
+    chosen = and_(_choice.c.all_topics == _reader.c.all_topics, _choice.c.mask == _reader.c.mask)
+    within = func.row_number().over(partition_by=sets, order_by=_reader.c.id) - 1
+    connection.execute(
+        insert(_place).from_select(
+            ["id", "edition", "chunk"],
+            select(_reader.c.id, _choice.c.edition, (_choice.c.before + within) // chunk_size).join(
+                _choice, chosen
             ),
         )
     )
-    unknown = select(_person.c.id).where(_person.c.reason.is_(None), _person.c.edition.is_(None)).limit(1)
-    if connection.execute(unknown).first() is not None:
-        raise _Again
     connection.execute(
-        insert(_place).from_select(
-            ["id", "edition", "position"],
-            select(
-                _person.c.id,
-                _person.c.edition,
-                func.row_number().over(partition_by=_person.c.edition, order_by=_person.c.id) - 1,
-            ).where(_person.c.reason.is_(None), _person.c.edition != NO_EDITION),
+        insert(_skipped).from_select(
+            ["id", "reason"],
+            select(_reader.c.id, literal(str(SkipReason.NO_STORIES)))
+            .outerjoin(_choice, chosen)
+            .where(_choice.c.edition.is_(None)),
         )
     )
 
@@ -315,20 +342,11 @@ def _commit(
     if changed.rowcount != 1:
         return False
     _require_known_choices(connection, plan, settings)
-    counted = connection.execute(select(_place.c.edition, func.count()).group_by(_place.c.edition))
-    readers = {row[0]: row[1] for row in counted}
-    _insert_editions(connection, campaign_id, plan, prepared, readers, settings.sending.chunk_size)
+    edition_ids = _insert_editions(connection, campaign_id, plan, prepared)
+    _insert_chunks(connection, campaign_id, plan, edition_ids, settings.sending.chunk_size)
     _insert_stories(connection, campaign_id, plan)
-    _insert_deliveries(connection, campaign_id, plan, settings.sending.chunk_size)
-    reason = func.coalesce(_person.c.reason, literal(str(SkipReason.NO_STORIES)))
-    connection.execute(
-        insert(skips).from_select(
-            ["campaign_id", "subscriber_id", "reason"],
-            select(literal(campaign_id), _person.c.id, reason)
-            .where(_person.c.reason.is_not(None) | (_person.c.edition == NO_EDITION))
-            .order_by(_person.c.id),
-        )
-    )
+    _insert_deliveries(connection, campaign_id, plan, settings)
+    _insert_skips(connection, campaign_id)
     finish_if_done(connection, campaign_id, now)
     return True
 
@@ -372,20 +390,11 @@ def _require_known_choices(connection: Connection, plan: Plan, settings: Setting
 
 
 def _insert_editions(
-    connection: Connection,
-    campaign_id: int,
-    plan: Plan,
-    prepared: dict[str, _Prepared],
-    readers: dict[int, int],
-    chunk_size: int,
-) -> None:
-    """Edition and chunk rows, and where each edition's chunks begin."""
-    for number, planned in enumerate(plan.editions):
-        audience = readers.get(number, 0)
-        if not audience:
-            continue
-        ready = prepared[planned.selection.key]
-        edition_id = connection.execute(
+    connection: Connection, campaign_id: int, plan: Plan, prepared: dict[str, _Prepared]
+) -> list[int]:
+    """Edition rows; their ids in the order of the plan."""
+    return [
+        connection.execute(
             insert(editions)
             .values(
                 campaign_id=campaign_id,
@@ -401,29 +410,46 @@ def _insert_editions(
                 html_bytes=ready.rendered.html_bytes,
                 text_bytes=ready.rendered.text_bytes,
                 slot_nonce=ready.nonce,
-                audience=audience,
+                audience=planned.audience,
             )
             .returning(editions.c.id)
         ).scalar_one()
-        sizes = [min(chunk_size, audience - start) for start in range(0, audience, chunk_size)]
-        made = connection.execute(
-            insert(chunks).returning(chunks.c.id, sort_by_parameter_order=True),
-            [
-                {
-                    "campaign_id": campaign_id,
-                    "edition_id": edition_id,
-                    "state": ChunkState.WAITING,
-                    "recipients": size,
-                }
-                for size in sizes
-            ],
-        ).scalars()
-        ids = list(made)
-        if ids != list(range(ids[0], ids[0] + len(ids))):
-            raise _Again  # another transaction took numbers in between (never on SQLite)
-        connection.execute(
-            insert(_target).values(edition=number, edition_id=edition_id, first_chunk_id=ids[0])
-        )
+        for planned in plan.editions
+        for ready in [prepared[planned.selection.key]]
+    ]
+
+
+def _insert_chunks(
+    connection: Connection, campaign_id: int, plan: Plan, edition_ids: list[int], chunk_size: int
+) -> None:
+    """Chunk rows, all editions abreast: chunks sent one after the other then have readers who are
+    neighbours in every table, and no edition waits for another."""
+    places = sorted(
+        (start / planned.audience, edition, start // chunk_size, min(chunk_size, planned.audience - start))
+        for edition, planned in enumerate(plan.editions)
+        for start in range(0, planned.audience, chunk_size)
+    )
+    if not places:
+        return
+    ids = connection.execute(
+        insert(chunks).returning(chunks.c.id, sort_by_parameter_order=True),
+        [
+            {
+                "campaign_id": campaign_id,
+                "edition_id": edition_ids[edition],
+                "state": ChunkState.WAITING,
+                "recipients": size,
+            }
+            for _, edition, _, size in places
+        ],
+    ).scalars()
+    connection.execute(
+        insert(_target),
+        [
+            {"edition": edition, "chunk": chunk, "edition_id": edition_ids[edition], "chunk_id": chunk_id}
+            for (_, edition, chunk, _), chunk_id in zip(places, ids, strict=True)
+        ],
+    )
 
 
 def _insert_stories(connection: Connection, campaign_id: int, plan: Plan) -> None:
@@ -442,22 +468,39 @@ def _insert_stories(connection: Connection, campaign_id: int, plan: Plan) -> Non
     )
 
 
-def _insert_deliveries(connection: Connection, campaign_id: int, plan: Plan, chunk_size: int) -> None:
+def _insert_deliveries(connection: Connection, campaign_id: int, plan: Plan, settings: Settings) -> None:
     # In the order of people: three of the four trees of `delivery` then grow at their end only.
     connection.execute(
         insert(deliveries).from_select(
-            ["campaign_id", "issue_id", "subscriber_id", "edition_id", "chunk_id", "email"],
+            ["campaign_id", "issue_id", "subscriber_id", "edition_id", "chunk_id", "email", "measured"],
             select(
                 literal(campaign_id),
                 literal(plan.issue.issue_id),
                 _place.c.id,
                 _target.c.edition_id,
-                _target.c.first_chunk_id + _place.c.position // chunk_size,
+                _target.c.chunk_id,
                 subscribers.c.email,
+                is_measured(settings.tracking.individual, subscribers.c.track_consent),
             )
             .join(subscribers, subscribers.c.id == _place.c.id)
-            .join(_target, _target.c.edition == _place.c.edition)
+            .join(_target, and_(_target.c.edition == _place.c.edition, _target.c.chunk == _place.c.chunk))
             .order_by(_place.c.id),
             include_defaults=False,
         )
     )
+
+
+def _insert_skips(connection: Connection, campaign_id: int) -> None:
+    connection.execute(
+        insert(skips).from_select(
+            ["campaign_id", "subscriber_id", "reason"],
+            select(literal(campaign_id), _skipped.c.id, _skipped.c.reason).order_by(_skipped.c.id),
+        )
+    )
+
+
+def is_measured(individual: Individual, consents: ColumnElement[bool]) -> ColumnElement[bool]:
+    """Whether a letter's reader is counted in person, as `body` decides for the links of each letter."""
+    if individual == "with-consent":
+        return consents
+    return literal(individual == "everyone")

@@ -3,9 +3,10 @@
 The sets of topics that readers really chose decide which selections exist; only those are rendered.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, case, func, select
 
@@ -63,25 +64,37 @@ def make(
         connection,
         audience,
         issue_id=issue.issue_id,
-        only_to=settings.sending.only_to,
+        settings=settings,
         leaves=leaves,
         now=now,
     ).subquery()
     everything, mask = choice_columns(topic_bits, chosen.c.all_topics, chosen.c.topic_mask)
     counted = connection.execute(
         select(chosen.c.reason, everything, mask, func.count()).group_by(chosen.c.reason, everything, mask)
-    ).all()
-    sets = {(bool(row[1]), int(row[2])) for row in counted if row[0] is None}
+    )
+    return of_counts(issue, audience, counted.all(), topic_bits, settings)
+
+
+def of_counts(
+    issue: Issue,
+    audience: Audience,
+    counted: Iterable[Any],
+    topic_bits: Mapping[str, int],
+    settings: Settings,
+) -> Plan:
+    """The plan of counted people: rows (reason or None, all_topics, mask, number)."""
+    rows = [(row[0], (bool(row[1]), int(row[2])), int(row[3])) for row in counted]
+    sets = {found for reason, found, _ in rows if reason is None}
     selections = selections_of(issue, sets, topic_bits, settings)
     readers: dict[str, int] = {}
     skipped: dict[str, int] = {}
-    for reason, wants_all, bits, number in counted:
-        selection = selections[bool(wants_all), int(bits)] if reason is None else None
+    for reason, found, number in rows:
+        selection = selections[found] if reason is None else None
         if selection is not None:
             readers[selection.key] = readers.get(selection.key, 0) + number
         else:
-            why = reason or SkipReason.NO_STORIES
-            skipped[str(why)] = skipped.get(str(why), 0) + number
+            why = str(reason or SkipReason.NO_STORIES)
+            skipped[why] = skipped.get(why, 0) + number
     by_key = {selection.key: selection for selection in selections.values() if selection}
     if len(by_key) > settings.editions.maximum:
         raise NewsletterError(

@@ -96,44 +96,37 @@ def run_once(sending: Sending, owner: str, campaign_id: int | None = None) -> St
         claim = _claim(connection, sending, owner, campaign_id, now)
         if claim is None:
             finish_all_done(connection, now)
-        wake_at = None if claim or taken_over else _next_time(connection, campaign_id, now)
-    if claim is None:
-        return Step(Worked.SETTLED if taken_over else Worked.IDLE, campaign_id, wake_at)
-    with sending.database.reader() as connection:
-        rows = _rows(connection, claim.chunk_id)
+            wake_at = None if taken_over else _next_time(connection, campaign_id, now)
+            return Step(Worked.SETTLED if taken_over else Worked.IDLE, campaign_id, wake_at)
         letter = _letter(connection, sending, claim.edition_id)
-    readers, out = _sort(rows, sending.settings.sending.only_to, now)
+        # Read with the claim, and so after every unsubscribe that came before it.
+        sorted_out = _sort(_rows(connection, claim.chunk_id), sending.settings, now)
+        if not sorted_out.readers:
+            _settle_empty(connection, claim, sorted_out, now)
+            return Step(Worked.SETTLED, claim.campaign_id)
     attempt_id = uuid.uuid4().hex
-    if not readers:
-        with sending.database.ledger() as connection:
-            _settle_empty(connection, claim, out, sending.clock())
-        return Step(Worked.SETTLED, claim.campaign_id)
     call = build(
         letter,
-        readers,
+        sorted_out.readers,
         attempt_id=attempt_id,
         signers=sending.signers,
         doors=sending.doors,
-        individual=sending.settings.tracking.individual,
     )
+    body_hash = hashlib.sha256(call.encoded).hexdigest()
     with sending.database.ledger() as connection:
-        has_begun = _begin(connection, sending, claim, out, attempt_id, call.encoded)
+        has_begun = _begin(connection, sending, claim, sorted_out, attempt_id, body_hash)
     if not has_begun:
         return Step(Worked.SETTLED, claim.campaign_id)
     answer = sending.transport.submit(call)
+    called = outcomes.Called(
+        claim.chunk_id,
+        claim.campaign_id,
+        claim.owner,
+        attempt_id,
+        tuple(reader.delivery_id for reader in sorted_out.readers),
+    )
     with sending.database.ledger() as connection:
-        outcomes.record(
-            connection,
-            answer,
-            outcomes.Called(
-                claim.chunk_id,
-                claim.campaign_id,
-                claim.owner,
-                attempt_id,
-                tuple(reader.delivery_id for reader in readers),
-            ),
-            sending.clock(),
-        )
+        outcomes.record(connection, answer, called, sending.clock())
     return Step(Worked.CALLED, claim.campaign_id)
 
 
@@ -201,6 +194,7 @@ def _rows(connection: Connection, chunk_id: int) -> Sequence[Any]:
         select(
             deliveries.c.id,
             deliveries.c.email,
+            deliveries.c.measured,
             subscribers.c.name,
             subscribers.c.track_consent,
             subscribers.c.status,
@@ -214,16 +208,22 @@ def _rows(connection: Connection, chunk_id: int) -> Sequence[Any]:
     ).all()
 
 
-def _sort(
-    rows: Sequence[Any],
-    only_to: Sequence[str],
-    now: datetime,
-) -> tuple[list[Reader], dict[str, list[int]]]:
-    """Who gets the letter, and who no longer does: reason -> letters."""
-    readers: list[Reader] = []
-    out: dict[str, list[int]] = {}
+@dataclass(slots=True)
+class _SortedOut:
+    """Who of a chunk gets the letter, who no longer does (reason -> letters), whose consent changed."""
+
+    readers: list[Reader] = field(default_factory=list)
+    out: dict[str, list[int]] = field(default_factory=dict)
+    consent_changed: dict[bool, list[int]] = field(default_factory=dict)
+
+
+def _sort(rows: Sequence[Any], settings: Settings, now: datetime) -> _SortedOut:
+    found = _SortedOut()
+    only_to = settings.sending.only_to
+    individual = settings.tracking.individual
     seen: set[str] = set()
-    for number, email, name, consents, status, paused_until, suppressed in rows:
+    for number, email, was_measured, name, consents, status, paused_until, suppressed in rows:
+        folded = email.casefold()
         reason = None
         if not email or status is None:
             reason = "erased"
@@ -235,14 +235,17 @@ def _sort(
             reason = "paused"
         elif only_to and not is_allowed(email, only_to):
             reason = "only_to"
-        elif email.casefold() in seen:
+        elif folded in seen:
             reason = "duplicate"
         if reason:
-            out.setdefault(reason, []).append(number)
-        else:
-            seen.add(email.casefold())
-            readers.append(Reader(number, email, name or "", bool(consents)))
-    return readers, out
+            found.out.setdefault(reason, []).append(number)
+            continue
+        seen.add(folded)
+        is_measured = individual == "everyone" or (individual == "with-consent" and bool(consents))
+        if is_measured != was_measured:
+            found.consent_changed.setdefault(is_measured, []).append(number)
+        found.readers.append(Reader(number, email, name or "", is_measured))
+    return found
 
 
 def _letter(connection: Connection, sending: Sending, edition_id: int) -> Letter:
@@ -272,16 +275,16 @@ def _begin(
     connection: Connection,
     sending: Sending,
     claim: _Claim,
-    out: dict[str, list[int]],
+    sorted_out: _SortedOut,
     attempt_id: str,
-    encoded: bytes,
+    body_hash: str,
 ) -> bool:
     """Put the attempt on the disk; False when the campaign or the chunk is no longer ours to send."""
     now = sending.clock()
     is_sending = exists().where(
         campaigns.c.id == claim.campaign_id, campaigns.c.status == CampaignStatus.SENDING
     )
-    number_out = sum(len(numbers) for numbers in out.values())
+    number_out = sum(len(numbers) for numbers in sorted_out.out.values())
     changed = connection.execute(
         update(chunks)
         .where(_is_ours(claim), is_sending)
@@ -295,20 +298,24 @@ def _begin(
         reconcile.move(connection, claim.chunk_id, ChunkState.CLAIMED, ChunkState.WAITING, owner=claim.owner)
         withhold_if_cancelled(connection, claim.campaign_id)
         return False
-    _withhold(connection, out)
+    _withhold(connection, sorted_out.out)
+    for is_measured, numbers in sorted_out.consent_changed.items():
+        connection.execute(
+            update(deliveries).where(deliveries.c.id.in_(numbers)).values(measured=is_measured)
+        )
     connection.execute(
         insert(attempts).values(
             id=attempt_id,
             chunk_id=claim.chunk_id,
             started_at=now,
             detail="",
-            body_hash=hashlib.sha256(encoded).hexdigest(),
+            body_hash=body_hash,
         )
     )
     return True
 
 
-def _settle_empty(connection: Connection, claim: _Claim, out: dict[str, list[int]], now: datetime) -> None:
+def _settle_empty(connection: Connection, claim: _Claim, sorted_out: _SortedOut, now: datetime) -> None:
     """Nobody of the chunk is to be mailed any more."""
     changed = connection.execute(
         update(chunks)
@@ -321,7 +328,7 @@ def _settle_empty(connection: Connection, claim: _Claim, out: dict[str, list[int
         )
     )
     if changed.rowcount == 1:
-        _withhold(connection, out)
+        _withhold(connection, sorted_out.out)
         finish_if_done(connection, claim.campaign_id, now)
 
 

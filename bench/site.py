@@ -1,0 +1,92 @@
+"""A site of many readers and one issue of three topics, for the benches of freeze and hand-over."""
+
+import random
+import resource
+import shutil
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import insert
+
+from mailer.config import Settings, load_settings
+from mailer.database import Database
+from mailer.delivery.tables import subscribers
+from mailer.issues import store
+from mailer.issues.values import Issue
+from subscribers.topics import ensure_topics
+
+ROOT = Path(__file__).parent.parent
+BATCH = 20_000
+# Every set of three topics, and all of them; one in twenty is no longer active.
+CHOICES = [(False, mask) for mask in range(8)] + [(True, 0)]
+INACTIVE_EVERY = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    settings: Settings
+    database: Database
+    issue: Issue
+
+
+def make_site(folder: Path, readers: int, *, sendgrid_host: str = "http://127.0.0.1:9") -> Site:
+    """The shipped configuration, the first example issue, and so many readers."""
+    shutil.copy(ROOT / "config.toml", folder / "config.toml")
+    (folder / "secrets.toml").write_text(
+        '[web]\nsecrets = ["bench"]\n[database]\nsuppression_key = "bench"\n'
+        f'[sendgrid]\napi_key = "SG.bench"\nhost = "{sendgrid_host}"\n',
+        encoding="utf-8",
+    )
+    settings = load_settings(folder / "config.toml")
+    database = Database(settings.database_url)
+    database.upgrade()
+    source = sorted((ROOT / "examples").glob("week-*"))[0]
+    with database.ledger() as connection:
+        report = store.import_issue(
+            connection,
+            source.read_bytes(),
+            file=source.name,
+            slug="bench",
+            settings=settings,
+            author="",
+            now=datetime.now(UTC),
+        )
+        ensure_topics(connection, settings.topics)
+    for batch in _batches(readers):
+        with database.ledger() as connection:
+            connection.execute(insert(subscribers), batch)
+    return Site(settings, database, report.issue)
+
+
+def peak_mib() -> float:
+    """Most memory that this process ever held."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (1024 * 1024 if sys.platform == "darwin" else 1024)
+
+
+def _batches(readers: int) -> Iterator[list[dict[str, Any]]]:
+    chance = random.Random(1)
+    now = datetime.now(UTC)
+    for start in range(0, readers, BATCH):
+        yield [
+            {
+                "email": f"reader{number}@mail{number % 500}.example.com",
+                "email_key": f"reader{number}@mail{number % 500}.example.com",
+                "key_hash": f"{chance.getrandbits(256):064x}",
+                "name": f"Reader {number}",
+                "status": "unsubscribed" if number % INACTIVE_EVERY == 0 else "active",
+                "all_topics": wants_all,
+                "topic_mask": mask,
+                "frequency": "weekly",
+                "source": "bench",
+                "attributes": {},
+                "track_consent": number % 2 == 0,
+                "created_at": now,
+            }
+            for number in range(start, min(start + BATCH, readers))
+            for wants_all, mask in [chance.choice(CHOICES)]
+        ]
