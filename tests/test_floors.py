@@ -22,6 +22,7 @@ FLOORS = [
     "doors",
 ]
 CORE = {
+    "bulk",
     "config",
     "config_errors",
     "database",

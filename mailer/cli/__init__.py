@@ -15,6 +15,7 @@ EXIT_STOPPED = 130  # as a shell says of a command that Ctrl-C ended
 def main() -> None:
     """Run the command of `sys.argv`."""
     import typer
+    from typer.exceptions import TyperException
 
     from mailer.cli.commands import app
     from subscribers.errors import NewsletterError
@@ -27,8 +28,7 @@ def main() -> None:
         sys.exit(error.exit_code)
     except typer.Exit as leave:
         sys.exit(leave.exit_code)
-    # The base of typer's usage errors has no public name of its own.
-    except typer.BadParameter.__mro__[2] as usage:
+    except TyperException as usage:
         output.refuse_usage(usage)
         sys.exit(EXIT_USAGE)
     except (typer.Abort, KeyboardInterrupt):

@@ -158,7 +158,7 @@ def _planned(rooms: Rooms, connection: Connection, issue: Issue, audience: Audie
         issue,
         audience,
         settings=rooms.settings,
-        leaves=rooms.leaves,
+        leaves=rooms.leaves(connection),
         now=rooms.now(),
     )
 
