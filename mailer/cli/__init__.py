@@ -17,10 +17,12 @@ def main() -> None:
     import typer
     from typer.exceptions import TyperException
 
+    from mailer.cli import logs
     from mailer.cli.commands import app
     from subscribers.errors import NewsletterError
 
     output.as_json = "--json" in sys.argv[1:]
+    logs.configure()
     try:
         code = app(standalone_mode=False)
     except NewsletterError as error:

@@ -8,6 +8,8 @@ import typer
 from mailer.cli import output
 from mailer.cli.options import ConfigOption, JsonOption, opened
 
+COLOURS = {"ok": "green", "warning": "yellow", "error": "red"}
+
 
 def demo(
     folder: Annotated[
@@ -54,7 +56,9 @@ def check(config: ConfigOption = None, json: JsonOption = False) -> None:
                 mark = {"ok": "[green]ok[/]", "warning": "[yellow]warning[/]", "error": "[red]error[/]"}[
                     finding.level
                 ]
-                output.say(f"{mark}  {output.plain(finding.said)} {output.plain(finding.cure or '')}".rstrip())
+                output.say(
+                    f"{mark}  {output.plain(finding.said)} {output.plain(finding.cure or '')}".rstrip()
+                )
         if any(finding.level == "error" for finding in findings):
             raise typer.Exit(1)
 
