@@ -8,7 +8,7 @@ import base64
 import binascii
 import hashlib
 import hmac
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
@@ -16,9 +16,6 @@ from typing import Protocol
 ID_BYTES = 5  # about 10**12 letters
 MAC_BYTES = 12  # 96 bits: guessing one at 10,000 tries a second takes 10**17 years
 TOKEN_CHARACTERS = 24  # base64url of 1 + ID_BYTES + MAC_BYTES = 18 bytes, without padding
-
-_URLSAFE = bytes.maketrans(b"+/", b"-_")
-
 
 class Purpose(StrEnum):
     """The door that a token opens; the value enters the HMAC and must never change."""
@@ -48,23 +45,22 @@ class Tokens:
         mac = self._mac(self._keys[0], purpose, body)
         return base64.urlsafe_b64encode(bytes([self._numbers[0]]) + body + mac).decode("ascii")
 
-    def signer(self, purpose: Purpose) -> Callable[[int], str]:
-        """`sign` for many ids of one purpose, three times as fast: HMAC with both pads hashed ahead."""
+    def sign_all(self, purpose: Purpose, numbers: Sequence[int]) -> list[str]:
+        """`sign` for many ids of one purpose, four times as fast: both pads of the HMAC are hashed ahead."""
         pad = self._keys[0].ljust(hashlib.sha256().block_size, b"\0")
-        inner = hashlib.sha256(bytes(byte ^ 0x36 for byte in pad) + purpose.value.encode() + b"\0")
-        outer = hashlib.sha256(bytes(byte ^ 0x5C for byte in pad))
-        number = bytes([self._numbers[0]])
-
-        def sign(of: int) -> str:
-            body = of.to_bytes(ID_BYTES, "big")
-            within = inner.copy()
+        inner = hashlib.sha256(bytes(byte ^ 0x36 for byte in pad) + purpose.value.encode() + b"\0").copy
+        outer = hashlib.sha256(bytes(byte ^ 0x5C for byte in pad)).copy
+        key_number = bytes([self._numbers[0]])
+        raw = bytearray()
+        for number in numbers:
+            body = number.to_bytes(ID_BYTES, "big")
+            within, mac = inner(), outer()
             within.update(body)
-            mac = outer.copy()
             mac.update(within.digest())
-            raw = binascii.b2a_base64(number + body + mac.digest()[:MAC_BYTES], newline=False)
-            return raw.translate(_URLSAFE).decode("ascii")
-
-        return sign
+            raw += key_number + body + mac.digest()[:MAC_BYTES]
+        # 18 bytes make 24 characters without padding: one encoding for all of them.
+        text = base64.urlsafe_b64encode(raw).decode("ascii")
+        return [text[at : at + TOKEN_CHARACTERS] for at in range(0, len(text), TOKEN_CHARACTERS)]
 
     def open(self, purpose: Purpose, token: str) -> int | None:
         """The id, or None when the token is none of ours for this purpose."""

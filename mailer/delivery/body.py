@@ -7,7 +7,7 @@ address stands anywhere else. It refuses a request in which an address stands tw
 
 import html
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -60,35 +60,12 @@ class Reader:
     is_measured: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Signers:
-    """The five tokens of a letter, ready to sign many ids."""
-
-    view: Callable[[int], str]
-    leave: Callable[[int], str]
-    prefs: Callable[[int], str]
-    track: Callable[[int], str]
-    event: Callable[[int], str]
-    track_campaign: Callable[[int], str]
-
-    @classmethod
-    def of(cls, tokens: Tokens) -> "Signers":
-        return cls(
-            tokens.signer(Purpose.READ),
-            tokens.signer(Purpose.LEAVE),
-            tokens.signer(Purpose.PREFS),
-            tokens.signer(Purpose.TRACK),
-            tokens.signer(Purpose.EVENT),
-            tokens.signer(Purpose.TRACK_CAMPAIGN),
-        )
-
-
 def build(
     letter: Letter,
     readers: Sequence[Reader],
     *,
     attempt_id: str,
-    signers: Signers,
+    tokens: Tokens,
     doors: Doors,
 ) -> Call:
     """The request for these readers. Raises ValueError when an address stands in it twice."""
@@ -105,7 +82,7 @@ def build(
         ],
         "tracking_settings": TRACKING_OFF,
         "personalizations": _personalizations(
-            letter, readers, attempt_id=attempt_id, signers=signers, doors=doors
+            letter, readers, attempt_id=attempt_id, tokens=tokens, doors=doors
         ),
     }
     return Call(body, orjson.dumps(body), len(readers))
@@ -137,7 +114,7 @@ def _personalizations(
     readers: Sequence[Reader],
     *,
     attempt_id: str,
-    signers: Signers,
+    tokens: Tokens,
     doors: Doors,
 ) -> list[dict[str, Any]]:
     slots = Slots(letter.nonce)
@@ -145,35 +122,36 @@ def _personalizations(
     # A name leaves only where the letter greets with it.
     greets_html = any(key_n in part for part in (letter.subject, letter.html, letter.text))
     greets_text = any(key_m in part for part in (letter.subject, letter.html, letter.text))
-    for_all = signers.track_campaign(letter.campaign_id)
-    made = []
-    for reader in readers:
-        number = reader.delivery_id
-        leave = signers.leave(number)
-        values = {
-            key_t: signers.track(number) if reader.is_measured else for_all,
-            key_v: signers.view(number),
-            key_u: leave,
-            key_p: signers.prefs(number),
+    numbers = [reader.delivery_id for reader in readers]
+    measured = [reader.delivery_id for reader in readers if reader.is_measured]
+    for_all = tokens.sign(Purpose.TRACK_CAMPAIGN, letter.campaign_id)
+    own = dict(zip(measured, tokens.sign_all(Purpose.TRACK, measured), strict=True))
+    return [
+        {
+            "to": [{"email": reader.email}],
+            "headers": {
+                "List-Unsubscribe": doors.list_unsubscribe(leave),
+                "List-Unsubscribe-Post": ONE_CLICK,
+            },
+            "substitutions": {
+                key_t: own.get(reader.delivery_id, for_all),
+                key_v: view,
+                key_u: leave,
+                key_p: prefs,
+                **({key_n: html.escape(plain_name(reader.name))} if greets_html else {}),
+                **({key_m: plain_name(reader.name)} if greets_text else {}),
+            },
+            "custom_args": {DELIVERY_ARG: event, ATTEMPT_ARG: attempt_id},
         }
-        if greets_html or greets_text:
-            name = plain_name(reader.name)
-            if greets_html:
-                values[key_n] = html.escape(name)
-            if greets_text:
-                values[key_m] = name
-        made.append(
-            {
-                "to": [{"email": reader.email}],
-                "headers": {
-                    "List-Unsubscribe": doors.list_unsubscribe(leave),
-                    "List-Unsubscribe-Post": ONE_CLICK,
-                },
-                "substitutions": values,
-                "custom_args": {DELIVERY_ARG: signers.event(number), ATTEMPT_ARG: attempt_id},
-            }
+        for reader, view, leave, prefs, event in zip(
+            readers,
+            tokens.sign_all(Purpose.READ, numbers),
+            tokens.sign_all(Purpose.LEAVE, numbers),
+            tokens.sign_all(Purpose.PREFS, numbers),
+            tokens.sign_all(Purpose.EVENT, numbers),
+            strict=True,
         )
-    return made
+    ]
 
 
 def plain_name(name: str) -> str:

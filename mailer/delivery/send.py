@@ -12,21 +12,31 @@ not taken.
 
 import hashlib
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
-from functools import cached_property
-from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, exists, insert, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    and_,
+    bindparam,
+    case,
+    exists,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.orm import aliased
 
 from mailer.config import Settings
 from mailer.database import Database
 from mailer.delivery import outcomes, reconcile
 from mailer.delivery.audience import is_allowed
-from mailer.delivery.body import Letter, Reader, Signers, build
+from mailer.delivery.body import Letter, Reader, build
 from mailer.delivery.campaigns import finish_all_done, finish_if_done, withhold_if_cancelled
 from mailer.delivery.tables import (
     attempts,
@@ -40,10 +50,33 @@ from mailer.delivery.tables import (
 from mailer.delivery.transport import Transport
 from mailer.links import Doors, Tokens
 from mailer.models import CampaignStatus, ChunkState, Handover
-from subscribers.models import SubscriberStatus
+from subscribers.models import SubscriberStatus, UTCTime
 
 # Bodies kept in memory; a campaign has a handful of editions as a rule, 500 at most, 100 kB each.
 LETTERS_KEPT = 32
+
+
+# The letters of a chunk that are to go, each with its reader as it stands now, and why it is not to go.
+# Made once: building a statement costs as much as running it.
+_LETTERS = (
+    select(
+        deliveries.c.id,
+        deliveries.c.email,
+        deliveries.c.measured,
+        subscribers.c.name,
+        func.coalesce(subscribers.c.track_consent, False),
+        case(
+            (or_(deliveries.c.email == "", subscribers.c.id.is_(None)), "erased"),
+            (suppressions.c.key_hash.is_not(None), "suppressed"),
+            (subscribers.c.status != SubscriberStatus.ACTIVE, "unsubscribed"),
+            (subscribers.c.paused_until > bindparam("now", type_=UTCTime()), "paused"),
+        ),
+    )
+    .outerjoin(subscribers, subscribers.c.id == deliveries.c.subscriber_id)
+    .outerjoin(suppressions, suppressions.c.key_hash == subscribers.c.key_hash)
+    .where(deliveries.c.chunk_id == bindparam("chunk"), deliveries.c.handover == Handover.WAITING)
+    .order_by(deliveries.c.id)
+)
 
 
 class Worked(StrEnum):
@@ -75,10 +108,6 @@ class Sending:
     clock: Callable[[], datetime]
     letters: dict[int, Letter] = field(default_factory=dict)
 
-    @cached_property
-    def signers(self) -> Signers:
-        return Signers.of(self.tokens)
-
 
 @dataclass(frozen=True, slots=True)
 class _Claim:
@@ -100,7 +129,7 @@ def run_once(sending: Sending, owner: str, campaign_id: int | None = None) -> St
             return Step(Worked.SETTLED if taken_over else Worked.IDLE, campaign_id, wake_at)
         letter = _letter(connection, sending, claim.edition_id)
         # Read with the claim, and so after every unsubscribe that came before it.
-        sorted_out = _sort(_rows(connection, claim.chunk_id), sending.settings, now)
+        sorted_out = _sort_out(connection, claim.chunk_id, sending.settings, now)
         if not sorted_out.readers:
             _settle_empty(connection, claim, sorted_out, now)
             return Step(Worked.SETTLED, claim.campaign_id)
@@ -109,7 +138,7 @@ def run_once(sending: Sending, owner: str, campaign_id: int | None = None) -> St
         letter,
         sorted_out.readers,
         attempt_id=attempt_id,
-        signers=sending.signers,
+        tokens=sending.tokens,
         doors=sending.doors,
     )
     body_hash = hashlib.sha256(call.encoded).hexdigest()
@@ -188,26 +217,6 @@ def _next_time(connection: Connection, campaign_id: int | None, now: datetime) -
     return min(times) if times else None
 
 
-def _rows(connection: Connection, chunk_id: int) -> Sequence[Any]:
-    """The letters of a chunk that are to go, each with its reader as it stands now."""
-    return connection.execute(
-        select(
-            deliveries.c.id,
-            deliveries.c.email,
-            deliveries.c.measured,
-            subscribers.c.name,
-            subscribers.c.track_consent,
-            subscribers.c.status,
-            subscribers.c.paused_until,
-            suppressions.c.key_hash,
-        )
-        .outerjoin(subscribers, subscribers.c.id == deliveries.c.subscriber_id)
-        .outerjoin(suppressions, suppressions.c.key_hash == subscribers.c.key_hash)
-        .where(deliveries.c.chunk_id == chunk_id, deliveries.c.handover == Handover.WAITING)
-        .order_by(deliveries.c.id)
-    ).all()
-
-
 @dataclass(slots=True)
 class _SortedOut:
     """Who of a chunk gets the letter, who no longer does (reason -> letters), whose consent changed."""
@@ -217,31 +226,24 @@ class _SortedOut:
     consent_changed: dict[bool, list[int]] = field(default_factory=dict)
 
 
-def _sort(rows: Sequence[Any], settings: Settings, now: datetime) -> _SortedOut:
+def _sort_out(connection: Connection, chunk_id: int, settings: Settings, now: datetime) -> _SortedOut:
     found = _SortedOut()
     only_to = settings.sending.only_to
     individual = settings.tracking.individual
-    seen: set[str] = set()
-    for number, email, was_measured, name, consents, status, paused_until, suppressed in rows:
-        folded = email.casefold()
-        reason = None
-        if not email or status is None:
-            reason = "erased"
-        elif suppressed is not None:
-            reason = "suppressed"
-        elif status != SubscriberStatus.ACTIVE:
-            reason = "unsubscribed"
-        elif paused_until is not None and paused_until > now:
-            reason = "paused"
-        elif only_to and not is_allowed(email, only_to):
+    addresses: set[str] = set()
+    for number, email, was_measured, name, consents, reason in connection.execute(
+        _LETTERS, {"chunk": chunk_id, "now": now}
+    ).all():
+        if reason is None and only_to and not is_allowed(email, only_to):
             reason = "only_to"
-        elif folded in seen:
+        folded = email.casefold()
+        if reason is None and folded in addresses:
             reason = "duplicate"
-        if reason:
+        if reason is not None:
             found.out.setdefault(reason, []).append(number)
             continue
-        seen.add(folded)
-        is_measured = individual == "everyone" or (individual == "with-consent" and bool(consents))
+        addresses.add(folded)
+        is_measured = individual == "everyone" or (individual == "with-consent" and consents)
         if is_measured != was_measured:
             found.consent_changed.setdefault(is_measured, []).append(number)
         found.readers.append(Reader(number, email, name or "", is_measured))
