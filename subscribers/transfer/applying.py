@@ -48,8 +48,9 @@ from subscribers.transfer.merging import Change, ImportRun, Known, merge
 from subscribers.transfer.people import Person
 from subscribers.transfer.report import ImportReport
 
-# About 120 ms of one core: nobody else waits longer than that for the write lock.
-CHUNK_ROWS = 4_000
+# About 150 ms of one core: nobody else waits longer than that for the write lock. Larger chunks are
+# faster, since an index page that several people share is written once.
+CHUNK_ROWS = 6_000
 CHUNK_CHARACTERS = 4_000_000
 
 
@@ -65,7 +66,6 @@ def apply_chunk(
         _suppress(connection, people, run)
         report.suppressed += len(people)
         return
-    people = sorted(people)  # by line: neighbours of the file become neighbours in the table
     _make_lists(connection, people, run)
     arrivals.fill(connection, people, run)
     report.suppressed += connection.execute(
@@ -106,8 +106,8 @@ def _make_lists(connection: Connection, people: Sequence[Person], run: ImportRun
 
 
 def _find_known(connection: Connection) -> None:
-    found = select(subscriber.c.id).where(subscriber.c.email_key == arrival.c.email_key).scalar_subquery()
-    connection.execute(update(arrival).values(subscriber_id=found))
+    same = subscriber.c.email_key == arrival.c.email_key
+    connection.execute(update(arrival).values(subscriber_id=subscriber.c.id).where(same))
 
 
 def _known(connection: Connection, run: ImportRun) -> dict[int, Known]:
@@ -247,12 +247,10 @@ def _insert_new(connection: Connection, run: ImportRun) -> int:
     if not added:
         return 0
     # By the hash, not the address: the chunk is a range of hashes, so these are neighbours.
-    inserted = (
-        select(subscriber.c.id)
-        .where(subscriber.c.key_hash == arrival.c.key_hash, subscriber.c.email_key == arrival.c.email_key)
-        .scalar_subquery()
+    inserted = and_(
+        subscriber.c.key_hash == arrival.c.key_hash, subscriber.c.email_key == arrival.c.email_key
     )
-    connection.execute(update(arrival).values(subscriber_id=inserted))
+    connection.execute(update(arrival).values(subscriber_id=subscriber.c.id).where(inserted))
     _insert_proofs(connection, run)
     _insert_choices(connection, now)
     if run.list_ids:

@@ -17,9 +17,11 @@ from subscribers.lists import slug_of
 from subscribers.roster import zone_named
 from subscribers.transfer.guard import unguard
 
-CELL_MAX_CHARACTERS = 10_000
+ATTRIBUTE_MAX_CHARACTERS = 10_000
+# Every other cell but names, which are cut; a consent's wording is the longest of them.
+CELL_MAX_CHARACTERS = 2_000
 # Distinct values of a column that are read once; most files repeat theirs.
-CACHE = 10_000
+CACHE = 1_000
 # A file with more lists than this has another column under that name.
 LISTS_MAX = 1_000
 # Clocks of other systems may be ahead, and a day may have begun there.
@@ -51,17 +53,22 @@ def text(cell: str) -> str:
     return cell
 
 
-def short_text(cell: str, column: str) -> str | None:
-    """A text of at most CELL_MAX_CHARACTERS; None when there is none."""
+def attribute(cell: str, column: str) -> str | None:
+    """The text of an attribute; None when there is none."""
+    return short_text(cell, column, ATTRIBUTE_MAX_CHARACTERS) or None
+
+
+def short_text(cell: str, column: str, most: int = CELL_MAX_CHARACTERS) -> str:
+    """The text of a cell, which refuses its row when it is too long."""
     found = text(cell)
-    if len(found) > CELL_MAX_CHARACTERS:
-        raise RowRefused(f"the cell '{column}' has more than {CELL_MAX_CHARACTERS:,} characters")
-    return found or None
+    if len(found) > most:
+        raise RowRefused(f"the cell '{column}' has more than {most:,} characters")
+    return found
 
 
 @lru_cache(maxsize=CACHE)
 def zone(cell: str) -> str | None:
-    word = text(cell)
+    word = short_text(cell, "timezone")
     try:
         return zone_named(word) if word else None
     except NewsletterError as error:
@@ -70,7 +77,7 @@ def zone(cell: str) -> str | None:
 
 @lru_cache(maxsize=CACHE)
 def yes_or_no(cell: str) -> bool | None:
-    word = text(cell).casefold()
+    word = short_text(cell, "track_consent").casefold()
     if word in _YES:
         return True
     if word in _NO:
@@ -82,13 +89,23 @@ def yes_or_no(cell: str) -> bool | None:
     return None
 
 
-def time_reader(now: datetime) -> Callable[[str, str], str | None]:
-    """Reads ISO dates and times, UTC where no zone is said: (cell, column) -> ISO text in UTC."""
+def text_reader(column: str) -> Callable[[str], str | None]:
+    """Reads a text that many rows have in common."""
+
+    @lru_cache(maxsize=CACHE)
+    def read(cell: str) -> str | None:
+        return short_text(cell, column) or None
+
+    return read
+
+
+def time_reader(column: str, now: datetime) -> Callable[[str], str | None]:
+    """Reads ISO dates and times, UTC where no zone is said: cell -> ISO text in UTC."""
     latest = now + FUTURE_TOLERANCE
 
     @lru_cache(maxsize=CACHE)
-    def read(cell: str, column: str) -> str | None:
-        word = text(cell)
+    def read(cell: str) -> str | None:
+        word = short_text(cell, column)
         if not word:
             return None
         wrong = f"{column} is no date"
@@ -116,7 +133,7 @@ def topics_reader(
 
     @lru_cache(maxsize=CACHE)
     def read(cell: str) -> int | None:
-        words = _words(text(cell), known)
+        words = _words(short_text(cell, "topics"), known)
         if not words:
             return None
         if choices.ALL_TOPICS in words:
@@ -140,7 +157,7 @@ def lists_reader(names: dict[str, int]) -> Callable[[str], tuple[int, ...]]:
     @lru_cache(maxsize=CACHE)
     def read(cell: str) -> tuple[int, ...]:
         numbers = []
-        for name in _names(text(cell)):
+        for name in _names(short_text(cell, "lists")):
             try:
                 slug_of(name)
             except NewsletterError as error:

@@ -5,6 +5,7 @@ repeating it.
 """
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from datetime import datetime
 from pathlib import Path
@@ -73,7 +74,7 @@ def import_csv(
         run = ImportRun(options, _label(path), now, tuple(list_names), fields_of(columns))
         done = len(report.refused)
         with database.bulk() as transaction:
-            for chunk in _chunks(staging.winners(report.refused)):
+            for chunk in _one_ahead(_chunks(staging.winners(report.refused))):
                 with transaction() as connection:
                     apply_chunk(connection, chunk, run, bits, report)
                 done += len(chunk)
@@ -113,17 +114,30 @@ def _stage(
 
 
 def _chunks(people: Iterator[Person]) -> Iterator[list[Person]]:
-    """Chunks of CHUNK_ROWS people, or fewer when their texts are long."""
+    """Chunks of CHUNK_ROWS people, or fewer when their texts are long; each in the order of the file."""
     chunk: list[Person] = []
     characters = 0
     for person in people:
         chunk.append(person)
         characters += len(person.attributes or "") + len(person.consent_wording or "")
         if len(chunk) >= CHUNK_ROWS or characters >= CHUNK_CHARACTERS:
-            yield chunk
+            yield sorted(chunk)
             chunk, characters = [], 0
     if chunk:
-        yield chunk
+        yield sorted(chunk)
+
+
+def _one_ahead(chunks: Iterator[list[Person]]) -> Iterator[list[Person]]:
+    """The same chunks; the next one is read back while the database is at work on the present one."""
+
+    def take() -> list[Person]:
+        return next(chunks, [])
+
+    with ThreadPoolExecutor(max_workers=1) as reader:
+        ahead = reader.submit(take)
+        while chunk := ahead.result():
+            ahead = reader.submit(take)
+            yield chunk
 
 
 def _label(path: Path) -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -14,8 +14,6 @@ from subscribers.transfer.cells import RowRefused
 from subscribers.transfer.columns import Columns
 from subscribers.transfer.options import ImportOptions
 
-Value = TypeVar("Value")
-
 
 class Person(NamedTuple):
     """One row of a file; None leaves what is there. Times are ISO texts in UTC."""
@@ -24,18 +22,18 @@ class Person(NamedTuple):
     key_hash: str
     email: str
     email_key: str
-    name: str | None
-    topics: int | None  # a mask, or ALL_TOPICS_MASK
-    timezone: str | None
-    consent_source: str | None
-    consent_wording: str | None
-    attributes: str | None  # a JSON object
-    track_consent: bool | None
-    consent_at: str | None
-    optin_at: str | None
-    confirm_at: str | None
-    left_at: str | None
-    lists: tuple[int, ...]  # numbers of names
+    name: str | None = None
+    topics: int | None = None  # a mask, or ALL_TOPICS_MASK
+    timezone: str | None = None
+    consent_source: str | None = None
+    consent_wording: str | None = None
+    attributes: str | None = None  # a JSON object
+    track_consent: bool | None = None
+    consent_at: str | None = None
+    optin_at: str | None = None
+    confirm_at: str | None = None
+    left_at: str | None = None
+    lists: tuple[int, ...] = ()  # numbers of names
 
 
 # Which meanings of columns fill a field; the address and its hash are always there.
@@ -69,22 +67,7 @@ def person_reader(
     email_at, attributes = columns.meaning["email"], columns.attributes
     name_of = _name_reader(columns)
     lists_of = _lists_reader(columns, cells.lists_reader(list_names))
-    time_of = cells.time_reader(now)
-    topics_of = cells.topics_reader(options.topics, bits, ignore_unknown=options.unknown_topics == "ignore")
-
-    def column(meaning: str, read: Callable[[str], Value | None]) -> Callable[[list[str]], Value | None]:
-        at = columns.meaning.get(meaning)
-        return (lambda _: None) if at is None else (lambda row: read(row[at]))
-
-    def time(meaning: str) -> Callable[[list[str]], str | None]:
-        return column(meaning, lambda cell: time_of(cell, meaning))
-
-    topics_in, zone_in = column("topics", topics_of), column("timezone", cells.zone)
-    track_in = column("track_consent", cells.yes_or_no)
-    source_in = column("consent_source", lambda cell: cells.short_text(cell, "consent_source"))
-    wording_in = column("consent_wording", lambda cell: cells.short_text(cell, "consent_wording"))
-    told_in, optin_in, confirm_in = time("consent_at"), time("optin_at"), time("confirm_at")
-    left_in, cleaned_in = time("left_at"), time("cleaned_at")
+    present = _cell_readers(columns, options, bits, now)
 
     def read(line: int, row: list[str]) -> Person:
         if len(row) != width:
@@ -93,27 +76,43 @@ def person_reader(
             address = parse_address(cells.text(row[email_at]))
         except AddressRefused as error:
             raise RowRefused(error.message.rstrip("."), "this is no address") from None
-        kept = {name: value for at, name in attributes if (value := cells.short_text(row[at], name))}
+        found: dict[str, Any] = {field: read_cell(row[at]) for field, at, read_cell in present}
+        kept = {name: value for at, name in attributes if (value := cells.attribute(row[at], name))}
         return Person(
             line,
             suppression.key_hash(address.key, secret),
             address.email,
             address.key,
             name_of(row),
-            topics_in(row),
-            zone_in(row),
-            source_in(row),
-            wording_in(row),
-            orjson.dumps(kept).decode() if kept else None,
-            track_in(row),
-            told_in(row),
-            optin_in(row),
-            confirm_in(row),
-            left_in(row) or cleaned_in(row),
-            lists_of(row),
+            attributes=orjson.dumps(kept).decode() if kept else None,
+            lists=lists_of(row),
+            **found,
         )
 
     return read
+
+
+def _cell_readers(
+    columns: Columns, options: ImportOptions, bits: dict[str, int], now: datetime
+) -> list[tuple[str, int, Callable[[str], object]]]:
+    """(field, position, reader) of the fields that are one cell, as far as the file has them."""
+    ignore_unknown = options.unknown_topics == "ignore"
+    readers: dict[str, Callable[[str], object]] = {
+        "topics": cells.topics_reader(options.topics, bits, ignore_unknown=ignore_unknown),
+        "timezone": cells.zone,
+        "track_consent": cells.yes_or_no,
+        "consent_source": cells.text_reader("consent_source"),
+        "consent_wording": cells.text_reader("consent_wording"),
+        "cleaned_at": cells.time_reader("cleaned_at", now),
+        **{
+            name: cells.time_reader(name, now) for name in ("consent_at", "optin_at", "confirm_at", "left_at")
+        },
+    }
+    return [
+        ("left_at" if name == "cleaned_at" else name, columns.meaning[name], reader)
+        for name, reader in readers.items()
+        if name in columns.meaning
+    ]
 
 
 def _fitted(row: list[str], width: int) -> list[str]:

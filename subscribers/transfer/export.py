@@ -1,0 +1,176 @@
+"""Export: people as a CSV file that imports to the same.
+
+Addresses that are suppressed and places of erased people are never written. Without a status only
+active people are: a file has no column that would keep somebody who left from being imported again.
+"""
+
+import csv
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, Protocol
+
+from sqlalchemy import Connection, Row, Select, and_, func, or_, select
+
+from subscribers import choices, lists, topics
+from subscribers.errors import NewsletterError
+from subscribers.models import ConsentAction, ConsentPurpose, SubscriberStatus
+from subscribers.suppression import is_suppressed
+from subscribers.tables import consent, list_member, mailing_list, subscriber
+from subscribers.transfer.columns import is_own_name
+from subscribers.transfer.guard import guard
+from subscribers.transfer.merging import IMPORT_SOURCE
+
+COLUMNS = (
+    "email",
+    "name",
+    "topics",
+    "lists",
+    "timezone",
+    "track_consent",
+    "consent_at",
+    "consent_source",
+    "consent_wording",
+)
+PAGE_ROWS = 2_000
+# Readable by its owner only: it holds addresses.
+FILE_MODE = 0o600
+
+
+class Readers(Protocol):
+    """Hands out read snapshots; mailer's `Database` is one."""
+
+    def reader(self) -> AbstractContextManager[Connection]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class ExportOptions:
+    """Whom to write: a status (default: active), a list by slug or name, a topic by slug."""
+
+    status: SubscriberStatus | str | None = None
+    in_list: str | None = None
+    topic: str | None = None
+
+
+def export_csv(database: Readers, path: Path, options: ExportOptions | None = None) -> int:
+    """Write people to a file; how many. Raises NewsletterError when it cannot be written."""
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, FILE_MODE)
+    except OSError as error:
+        raise NewsletterError(f"the file cannot be written: {error.strerror}.", file=str(path)) from None
+    with open(descriptor, "w", encoding="utf-8", newline="") as file, database.reader() as connection:  # noqa: PTH123
+        return write_people(connection, file, options or ExportOptions())
+
+
+def write_people(connection: Connection, file: IO[str], options: ExportOptions) -> int:
+    """Write the header and a row for each person, by id."""
+    wanted = _wanted(connection, options)
+    attributes = _attribute_names(connection, wanted)
+    bits = topics.bits(connection)
+    writer = csv.writer(file)
+    writer.writerow([*COLUMNS, *map(guard, attributes)])
+    count = 0
+    for page in _pages(connection, wanted):
+        ids = [row.id for row in page]
+        on_lists, proofs = _lists_of(connection, ids), _proofs_of(connection, ids)
+        for row in page:
+            own = [
+                row.email,
+                row.name or "",
+                _topics(row, bits),
+                ";".join(on_lists.get(row.id, ())),
+                row.timezone or "",
+                "yes" if row.track_consent else "no",
+                *_consent(row, proofs.get(row.id, {})),
+            ]
+            values = [row.attributes.get(name, "") for name in attributes]
+            writer.writerow([guard(str(cell)) for cell in (*own, *values)])
+        count += len(page)
+    return count
+
+
+def _wanted(connection: Connection, options: ExportOptions) -> Select[Any]:
+    status = SubscriberStatus(options.status or SubscriberStatus.ACTIVE)
+    query = select(subscriber).where(
+        subscriber.c.status == status, ~is_suppressed(), subscriber.c.email != ""
+    )
+    if options.in_list is not None:
+        list_id = lists.get(connection, options.in_list).id
+        members = select(list_member.c.subscriber_id).where(list_member.c.list_id == list_id)
+        query = query.where(subscriber.c.id.in_(members))
+    if options.topic is not None:
+        bits = topics.bits(connection)
+        mask = 1 << bits[options.topic] if options.topic in bits else 0
+        chose = subscriber.c.topic_mask.bitwise_and(mask) != 0
+        query = query.where(or_(subscriber.c.all_topics, chose))
+    return query
+
+
+def _pages(connection: Connection, wanted: Select[Any]) -> Iterator[Sequence[Row[Any]]]:
+    after = 0
+    while page := connection.execute(
+        wanted.where(subscriber.c.id > after).order_by(subscriber.c.id).limit(PAGE_ROWS)
+    ).all():
+        yield page
+        after = page[-1].id
+
+
+def _attribute_names(connection: Connection, wanted: Select[Any]) -> list[str]:
+    """Every attribute that somebody has, in the order in which they are met."""
+    names: dict[str, None] = {}
+    for page in _pages(connection, wanted.with_only_columns(subscriber.c.id, subscriber.c.attributes)):
+        for row in page:
+            names.update(dict.fromkeys(row.attributes))
+    # An import would read such a column as something else, so it is not one of its attributes.
+    return [name for name in names if not is_own_name(name)]
+
+
+def _topics(row: Row[Any], bits: dict[str, int]) -> str:
+    if row.all_topics:
+        return choices.ALL_TOPICS
+    return ";".join(topics.slugs_of(row.topic_mask, bits)) or choices.NO_TOPICS
+
+
+def _lists_of(connection: Connection, ids: Sequence[int]) -> dict[int, list[str]]:
+    """Names of lists, or their slugs where a name would not be read as itself."""
+    found: dict[int, list[str]] = {}
+    query = (
+        select(list_member.c.subscriber_id, mailing_list.c.slug, mailing_list.c.name)
+        .join(mailing_list, mailing_list.c.id == list_member.c.list_id)
+        .where(list_member.c.subscriber_id.in_(ids))
+        .order_by(list_member.c.subscriber_id, mailing_list.c.slug)
+    )
+    for number, slug, name in connection.execute(query):
+        is_plain = name.isprintable() and not set(name) & set(";,\"'") and " ".join(name.split()) == name
+        found.setdefault(number, []).append(name if is_plain and lists.slug_of(name) == slug else slug)
+    return found
+
+
+def _proofs_of(connection: Connection, ids: Sequence[int]) -> dict[int, dict[str, Row[Any]]]:
+    """The last consent each person gave, by purpose."""
+    newest = (
+        select(func.max(consent.c.id))
+        .where(and_(consent.c.subscriber_id.in_(ids), consent.c.action == ConsentAction.GIVEN))
+        .group_by(consent.c.subscriber_id, consent.c.purpose)
+    )
+    found: dict[int, dict[str, Row[Any]]] = {}
+    for row in connection.execute(select(consent).where(consent.c.id.in_(newest))):
+        found.setdefault(row.subscriber_id, {})[row.purpose] = row
+    return found
+
+
+def _consent(row: Row[Any], proofs: dict[str, Row[Any]]) -> tuple[str, str, str]:
+    """Time, source and wording: of the consent to measurement where there is one, else to receive."""
+    proof = proofs.get(ConsentPurpose.TRACK) if row.track_consent else None
+    proof = proof or proofs.get(ConsentPurpose.RECEIVE)
+    if proof is None:
+        return "", "", ""
+    return proof.at.isoformat().replace("+00:00", "Z"), _first_source(proof.source), proof.wording
+
+
+def _first_source(source: str) -> str:
+    """What the file that brought a consent said of its source, else that file."""
+    said = source.partition(": ")[2] if source.startswith(IMPORT_SOURCE) else ""
+    return said or source
