@@ -40,7 +40,7 @@ def suppress_file(
     database: Writers,
     path: Path,
     *,
-    suppression_key: str,
+    secret: str,
     now: datetime,
     reason: SuppressionReason = SuppressionReason.MANUAL,
     detail: str = "",
@@ -68,7 +68,7 @@ def suppress_file(
             except AddressRefused as error:
                 report.refused.refuse(line, error.message.rstrip("."))
                 continue
-            hashes[suppression.key_hash(address.key, suppression_key)] = None
+            hashes[suppression.key_hash(address.key, secret)] = None
             if len(hashes) >= BATCH_ROWS:
                 write()
     write()
