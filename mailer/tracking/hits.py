@@ -9,16 +9,16 @@ import asyncio
 import os
 import queue
 import threading
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
 import structlog
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, Select, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
+from mailer import bulk
 from mailer.config import Settings
 from mailer.database import Database
 from mailer.delivery.tables import deliveries, events, links, subscribers
@@ -30,8 +30,6 @@ from mailer.tracking.verdicts import CLICK, HEAD_RULE, HEAD_WINDOW, HIT_KINDS
 
 # Hits of one transaction: a few milliseconds of lock.
 GROUP_ROWS = 1_000
-# How long a group waits for company; the doors' readers wait along.
-GROUP_SECONDS = 0.002
 # Each waiting hit is an open connection; above this many the disk is stuck.
 QUEUE_HITS = 20_000
 # Links of the campaigns people still click; a row takes about 300 bytes.
@@ -86,6 +84,7 @@ class HitWriter:
         self._settings = settings
         self._queue: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
+        self._letters: bulk.NumbersQuery | None = None
         self._links: dict[int, tuple[int, str]] = {}
         # When each delivery was last asked with HEAD. Kept in memory only, since a HEAD is no event: a
         # restart forgets at most ten seconds of them.
@@ -135,10 +134,10 @@ class HitWriter:
         if first is None:
             return [], False
         group = [first]
-        deadline = time.monotonic() + GROUP_SECONDS
+        # What came while the last group was written; waiting for more would only idle the disk.
         while len(group) < GROUP_ROWS:
             try:
-                following = self._queue.get(timeout=max(0.0, deadline - time.monotonic()))
+                following = self._queue.get_nowait()
             except queue.Empty:
                 break
             if following is None:
@@ -149,44 +148,30 @@ class HitWriter:
     def _land(self, hits: Sequence[Hit]) -> list[Landing]:
         """Resolve and store a group. A database that refuses costs the hits, never the readers' way."""
         try:
-            with self._database.reader() as connection:
-                askers = self._askers(connection, hits)
-                self._learn_links(connection, hits)
-        except SQLAlchemyError as error:
-            log.error("hits cannot be looked up", hits=len(hits), error=type(error).__name__)
-            return [Landing(None, False) for _ in hits]
-        urls = [self._target(hit, asker) for hit, asker in zip(hits, askers, strict=True)]
-        known = [
-            (hit, asker)
-            for hit, asker, url in zip(hits, askers, urls, strict=True)
-            if asker is not None and (hit.link_id is None or url is not None)
-        ]
-        try:
+            # Read where is written: another connection's pages would be stale after every commit.
             with self._database.tracking() as connection:
-                self._store(connection, known)
-            stored = True
+                askers, urls = self._resolve(connection, hits)
+                self._store(connection, hits, askers, urls)
+            return [Landing(url, True) for url in urls]
         except SQLAlchemyError as error:
-            log.error("hits not stored", hits=len(known), error=type(error).__name__)
-            stored = False
-        return [Landing(url, stored) for url in urls]
+            log.error("hits not stored", hits=len(hits), error=type(error).__name__)
+        with self._database.reader() as connection:
+            return [Landing(url, False) for url in self._resolve(connection, hits)[1]]
+
+    def _resolve(
+        self, connection: Connection, hits: Sequence[Hit]
+    ) -> tuple[list[_Asker | None], list[str | None]]:
+        """Whose each hit is, and where it leads."""
+        askers = self._askers(connection, hits)
+        self._learn_links(connection, hits)
+        return askers, [self._target(hit, asker) for hit, asker in zip(hits, askers, strict=True)]
 
     def _askers(self, connection: Connection, hits: Sequence[Hit]) -> list[_Asker | None]:
         letters = [self._tokens.open(Purpose.TRACK, hit.token) for hit in hits]
         ids = {number for number in letters if number is not None}
-        rows = (
-            connection.execute(
-                select(
-                    deliveries.c.id,
-                    deliveries.c.campaign_id,
-                    deliveries.c.subscriber_id,
-                    subscribers.c.track_consent,
-                )
-                .outerjoin(subscribers, subscribers.c.id == deliveries.c.subscriber_id)
-                .where(deliveries.c.id.in_(ids))
-            ).all()
-            if ids
-            else ()
-        )
+        if self._letters is None:
+            self._letters = bulk.NumbersQuery.of(connection, _letters(connection))
+        rows = self._letters.fetch(connection, sorted(ids)) if ids else ()
         known = {
             number: _Asker(
                 campaign,
@@ -221,7 +206,18 @@ class HitWriter:
         campaign, url = self._links.get(hit.link_id, (None, None))
         return url if campaign == asker.campaign_id else None
 
-    def _store(self, connection: Connection, known: Sequence[tuple[Hit, _Asker]]) -> None:
+    def _store(
+        self,
+        connection: Connection,
+        hits: Sequence[Hit],
+        askers: Sequence[_Asker | None],
+        urls: Sequence[str | None],
+    ) -> None:
+        known = [
+            (hit, asker)
+            for hit, asker, url in zip(hits, askers, urls, strict=True)
+            if asker is not None and (hit.link_id is None or url is not None)
+        ]
         heads = {
             asker.delivery_id: hit.at
             for hit, asker in known
@@ -231,7 +227,7 @@ class HitWriter:
             self._remember(heads)
         rows = [self._row(hit, asker) for hit, asker in known if hit.kind != "head"]
         if rows:
-            connection.execute(insert(events), rows)
+            bulk.insert_rows(connection, events, rows)
         for delivery, at in heads.items():
             connection.execute(
                 update(events)
@@ -275,6 +271,20 @@ class HitWriter:
         for loop, answers in by_loop.items():
             if not loop.is_closed():
                 loop.call_soon_threadsafe(_set_results, answers)
+
+
+def _letters(connection: Connection) -> Select[Any]:
+    """Campaign, reader and consent of the deliveries in `:ids`."""
+    return (
+        select(
+            deliveries.c.id,
+            deliveries.c.campaign_id,
+            deliveries.c.subscriber_id,
+            subscribers.c.track_consent,
+        )
+        .outerjoin(subscribers, subscribers.c.id == deliveries.c.subscriber_id)
+        .where(bulk.any_of(connection, deliveries.c.id))
+    )
 
 
 def _set_results(answers: Sequence[tuple["asyncio.Future[Landing]", Landing]]) -> None:

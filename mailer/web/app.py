@@ -9,11 +9,13 @@ from http import HTTPStatus
 
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import PlainTextResponse
+from starlette.applications import Starlette
+from starlette.routing import Mount
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mailer.tracking.hits import HitWriter
 from mailer.web.context import WebContext
-from mailer.web.counting import add_counting
+from mailer.web.counting import add_webhook, counting_routes
 from mailer.web.pages import add_house
 from mailer.web.public import add_public
 from mailer.web.readers import add_readers
@@ -23,29 +25,29 @@ from mailer.web.results import add_results
 LOOPBACK_HOSTS = frozenset(("127.0.0.1", "localhost", "[::1]"))
 
 
-def create_public_app(context: WebContext) -> FastAPI:
+def create_public_app(context: WebContext) -> Starlette:
     """The readers' application; its lifespan starts the hit writer and writes what waits at the end."""
     hits = HitWriter(context.database, context.tokens, context.settings)
 
     @asynccontextmanager
-    async def life(_: FastAPI) -> AsyncIterator[None]:
+    async def life(_: Starlette) -> AsyncIterator[None]:
         hits.start()
         try:
             yield
         finally:
             hits.stop()
 
-    app = _bare_app(life)
-    add_counting(app, context, hits)
-    add_readers(app, context)
-    add_public(app, context)
-    add_house(app, context)
-    return app
+    pages = _bare_app()
+    add_webhook(pages, context)
+    add_readers(pages, context)
+    add_public(pages, context)
+    add_house(pages, context)
+    return Starlette(routes=[*counting_routes(context, hits), Mount("/", pages)], lifespan=life)
 
 
 def create_admin_app(context: WebContext) -> FastAPI:
     """Results, until accounts exist: for this machine only, checked by the name that was asked for."""
-    app = _bare_app(None)
+    app = _bare_app()
     add_results(app, context)
     add_house(app, context, base="desk.html.j2")
     app.add_middleware(LoopbackOnly)
@@ -73,12 +75,11 @@ def _host(request: Request) -> str:
     return host if host.endswith("]") else host.rpartition(":")[0] or host
 
 
-def _bare_app(lifespan: object) -> FastAPI:
+def _bare_app() -> FastAPI:
     return FastAPI(
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
         # A redirect would break one-click unsubscribing (RFC 8058, 3.1).
         redirect_slashes=False,
-        lifespan=lifespan,  # type: ignore[arg-type]
     )

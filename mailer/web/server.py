@@ -13,7 +13,7 @@ from types import TracebackType
 
 import structlog
 import uvicorn
-from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 from mailer.web.app import create_admin_app, create_public_app
 from mailer.web.context import WebContext
@@ -137,7 +137,7 @@ class _Server(uvicorn.Server):
         yield
 
 
-def _server(app: FastAPI) -> uvicorn.Server:
+def _server(app: ASGIApp) -> uvicorn.Server:
     return _Server(
         uvicorn.Config(
             app,

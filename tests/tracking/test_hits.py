@@ -179,6 +179,7 @@ def test_a_persons_open_and_click_are_first_and_dated(sample: Sample, writer: Hi
     assert first_of(sample, "open") == sample.now + timedelta(seconds=60)
     assert first_of(sample, "click") == sample.now + timedelta(seconds=120)
     assert sample.reader_row("ada")["last_engaged_on"] == sample.now.date()
+    assert sample.reader_row("ada")["last_clicked_on"] == sample.now.date()
     assert settle(sample.database, sample.now + LATER) == 0
 
 

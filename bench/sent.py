@@ -1,0 +1,107 @@
+"""A campaign that went to many readers, made row by row in SQL: what events and hits come back to."""
+
+import base64
+import shutil
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from sqlalchemy import Connection, insert, text
+
+from mailer.config import Settings, load_settings
+from mailer.database import Database
+from mailer.delivery.tables import campaigns, chunks, editions, issues, links, revisions
+from mailer.links import Tokens
+
+ROOT = Path(__file__).parent.parent
+LINKS = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    folder: Path
+    settings: Settings
+    database: Database
+    tokens: Tokens
+    key: ec.EllipticCurvePrivateKey
+    links: list[int]
+
+    def signature(self, timestamp: str, body: bytes) -> str:
+        return base64.b64encode(self.key.sign(timestamp.encode() + body, ec.ECDSA(SHA256()))).decode()
+
+
+def make_sent(folder: Path, letters: int, stored_events: int) -> Sent:
+    """One campaign, `letters` accepted deliveries, and events with random ids that were stored before."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    public = base64.b64encode(
+        key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    ).decode()
+    shutil.copy(ROOT / "config.toml", folder / "config.toml")
+    (folder / "secrets.toml").write_text(
+        '[web]\nsecrets = ["bench"]\n[database]\nsuppression_key = "bench"\n'
+        f'[sendgrid]\napi_key = "SG.bench"\nwebhook_public_key = "{public}"\n',
+        encoding="utf-8",
+    )
+    settings = load_settings(folder / "config.toml")
+    database = Database(settings.database_url)
+    database.upgrade()
+    now = datetime.now(UTC)
+    with database.ledger() as connection:
+        connection.execute(insert(issues).values(id=1, slug="bench", created_at=now))
+        connection.execute(
+            insert(revisions).values(id=1, issue_id=1, number=1, source=b"", document={}, hash="", at=now)
+        )
+        connection.execute(
+            insert(campaigns).values(
+                id=1, issue_id=1, revision_id=1, audience={}, sender={}, status="finished", created_at=now
+            )
+        )
+        edition = dict.fromkeys(("key", "label", "subject", "preheader", "html", "text", "slot_nonce"), "x")
+        numbers = dict.fromkeys(("html_bytes", "text_bytes"), 1)
+        lists: dict[str, list[int]] = {"topics": [], "stories": [], "topic_stories": []}
+        connection.execute(insert(editions).values(id=1, campaign_id=1, **edition, **numbers, **lists))
+        connection.execute(
+            insert(chunks).values(id=1, campaign_id=1, edition_id=1, state="accepted", recipients=letters)
+        )
+        for number in range(1, LINKS + 1):
+            address = f"https://example.org/{number}"
+            connection.execute(
+                insert(links).values(id=number, campaign_id=1, place=f"story:{number}", url=address)
+            )
+        _fill(connection, letters, stored_events, now)
+    tokens = Tokens([secret.get_secret_value() for secret in settings.web.secrets])
+    return Sent(folder, settings, database, tokens, key, list(range(1, LINKS + 1)))
+
+
+def _fill(connection: Connection, letters: int, stored_events: int, now: datetime) -> None:
+    counted = "WITH RECURSIVE n(id) AS (SELECT 1 UNION ALL SELECT id + 1 FROM n WHERE id < :many)"
+    at = now.replace(tzinfo=None).isoformat(" ", "microseconds")
+    connection.execute(
+        text(
+            f"""{counted} INSERT INTO subscriber (id, email, email_key, key_hash, status, all_topics,
+              topic_mask, frequency, source, attributes, track_consent, created_at)
+            SELECT id, 'reader' || id || '@example.com', 'reader' || id || '@example.com',
+              lower(hex(randomblob(32))), 'active', 1, 0, 'weekly', 'bench', '{{}}', 1, :at FROM n"""
+        ),
+        {"many": letters, "at": at},
+    )
+    connection.execute(
+        text(
+            f"""{counted} INSERT INTO delivery (id, campaign_id, issue_id, subscriber_id, edition_id,
+              chunk_id, email, handover, measured)
+            SELECT id, 1, 1, id, 1, 1, 'reader' || id || '@example.com', 'accepted', 1 FROM n"""
+        ),
+        {"many": letters},
+    )
+    connection.execute(
+        text(
+            f"""{counted} INSERT INTO event (dedupe_key, campaign_id, delivery_id, kind, occurred_at,
+              received_at, settled, detail)
+            SELECT 'sg:' || lower(hex(randomblob(22))), 1, 1 + id % :letters, 'processed', :at, :at, 1, '{{}}'
+            FROM n"""
+        ),
+        {"many": stored_events, "letters": letters, "at": at},
+    )
