@@ -53,12 +53,8 @@ def check(config: ConfigOption = None, json: JsonOption = False) -> None:
             output.emit({"findings": [finding.as_json() for finding in findings]})
         else:
             for finding in findings:
-                mark = {"ok": "[green]ok[/]", "warning": "[yellow]warning[/]", "error": "[red]error[/]"}[
-                    finding.level
-                ]
-                output.say(
-                    f"{mark}  {output.plain(finding.said)} {output.plain(finding.cure or '')}".rstrip()
-                )
+                said = output.plain(f"{finding.said} {finding.cure or ''}".rstrip())
+                output.say(f"[{COLOURS[finding.level]}]{finding.level:<8}[/]{said}")
         if any(finding.level == "error" for finding in findings):
             raise typer.Exit(1)
 

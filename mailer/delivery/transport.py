@@ -11,7 +11,10 @@ from typing import Any, Protocol
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One request: its body as plain values and as the bytes that leave, and how many readers it is for."""
+    """One request: its body as a dict and as the bytes that leave, and how many readers it is for.
+
+    Large parts of `body` may be encoded already (`orjson.Fragment`); `encoded` is all of it.
+    """
 
     body: Mapping[str, Any]
     encoded: bytes

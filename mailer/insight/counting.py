@@ -196,10 +196,12 @@ def _best_per_letter(campaign_id: int) -> Subquery:
     def best(kind: str) -> ColumnElement[int | None]:
         return func.max(case((events.c.kind == kind, _rank())))
 
+    # Grouped by the bare column, SQLite would walk the index of all letters of all campaigns instead.
+    letter = events.c.delivery_id + 0
     return (
-        select(events.c.delivery_id, best(OPEN).label("opened"), best(CLICK).label("clicked"))
+        select(letter.label("delivery_id"), best(OPEN).label("opened"), best(CLICK).label("clicked"))
         .where(*_of_readers(campaign_id), events.c.kind.in_((OPEN, CLICK)))
-        .group_by(events.c.delivery_id)
+        .group_by(letter)
         .subquery()
     )
 

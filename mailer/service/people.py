@@ -82,6 +82,7 @@ def suppress(rooms: Rooms, *, address: str | None, file: Path | None, detail: st
             file,
             secret=rooms.suppression_key,
             detail=detail,
+            source=SOURCE,
             now=rooms.now(),
         )
         return report.as_json()

@@ -48,9 +48,7 @@ def sandbox_of(settings: Settings) -> SandboxServer:
     table = settings.sandbox
     path = settings.path(table.database)
     path.parent.mkdir(parents=True, exist_ok=True)
-    return SandboxServer(
-        options_of(settings), table.host, table.port, database_path=path, settings=settings
-    )
+    return SandboxServer(options_of(settings), table.host, table.port, database_path=path, settings=settings)
 
 
 def look_over(rooms: Rooms) -> list[Finding]:
