@@ -72,7 +72,8 @@ def _people(connection: Connection, readers: int) -> None:
     )
     connection.execute(
         text(
-            """INSERT INTO consent (subscriber_id, action, purpose, wording, wording_version, basis, at, source)
+            """INSERT INTO consent
+              (subscriber_id, action, purpose, wording, wording_version, basis, at, source)
             SELECT id, 'given', purpose, 'I agree.', '1', 'form', created_at, 'bench' FROM subscriber
             JOIN (SELECT 'receive' AS purpose UNION ALL SELECT 'track')
             WHERE purpose = 'receive' OR track_consent"""
@@ -85,7 +86,7 @@ def _people(connection: Connection, readers: int) -> None:
             ORDER BY key_hash"""
         )
     )
-    for number, slug, modulus in ((1, "internal", 5000), (2, "booth", 3), (3, "everybody", 1)):
+    for number, slug, modulus in ((1, "internal", 5000), (2, "congress-2026", 3), (3, "everybody", 1)):
         values = {"number": number, "slug": slug, "modulus": modulus, "now": _stamp(NOW)}
         connection.execute(
             text("INSERT INTO list (id, slug, name, created_at) VALUES (:number, :slug, :slug, :now)"), values
@@ -112,7 +113,7 @@ def _campaign(connection: Connection, number: int, readers: int) -> None:
         connection.execute(text(statement), values)
 
 
-# Letters stand in the order of their editions, like a freeze makes them; one in 200 was rejected.
+# Letters stand in the order of their readers, like a freeze makes them; a few were refused.
 _CAMPAIGN = f"""
 INSERT INTO issue (id, slug, kind, created_at) VALUES (:c, :slug, 'weekly', :at);
 INSERT INTO revision (id, issue_id, number, source, document, hash, author, at)
@@ -120,42 +121,47 @@ VALUES (:c, :c, 1, x'', '{{}}', '', '', :at);
 INSERT INTO campaign (id, issue_id, revision_id, audience, status, proven, created_at, frozen_at, sender)
 VALUES (:c, :c, :c, '{{}}', 'finished', 1, :at, :at, '{{}}');
 INSERT INTO campaign_story (campaign_id, number, story_id, title, topics)
-SELECT :c, n, 'story-' || n, 'Story ' || n, CASE n % 3 WHEN 0 THEN '["car-t"]' WHEN 1 THEN '["myeloma"]'
-  ELSE '["immunology"]' END FROM (WITH RECURSIVE s(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM s WHERE n < :places)
-  SELECT n FROM s);
+SELECT :c, n, 'story-' || n, 'Story ' || n,
+  CASE n % 3 WHEN 0 THEN '["car-t"]' WHEN 1 THEN '["myeloma"]' ELSE '["immunology"]' END
+FROM (WITH RECURSIVE s(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM s WHERE n < :places) SELECT n FROM s);
 INSERT INTO edition (campaign_id, key, label, topics, stories, topic_stories, subject, preheader, html, text,
   html_bytes, text_bytes, slot_nonce, audience)
-SELECT :c, 'edition-' || n, 'Edition ' || n, '[]', '[1,2,3,' || (n % 5 + 4) || ']', '[1]', '', '', '', '', 0, 0,
-  'abcdefgh', :per_edition FROM (WITH RECURSIVE e(n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM e WHERE n < {EDITIONS - 1})
+SELECT :c, 'edition-' || n, 'Edition ' || n, '[]', '[1,2,3,' || (n % 5 + 4) || ']', '[1]', '', '', '', '',
+  0, 0, 'abcdefgh', :per_edition
+FROM (WITH RECURSIVE e(n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM e WHERE n < {EDITIONS - 1})
   SELECT n FROM e);
 INSERT INTO link (campaign_id, place, story_number, url)
-SELECT :c, 'story:' || number, number, 'https://example.org/' || number FROM campaign_story WHERE campaign_id = :c;
+SELECT :c, 'story:' || number, number, 'https://example.org/' || number FROM campaign_story
+WHERE campaign_id = :c;
 INSERT INTO link (campaign_id, place, url) VALUES (:c, 'cta:1', 'https://example.org/cta');
 INSERT INTO chunk (campaign_id, edition_id, state, recipients, rejected, withheld, failures, rejects, probes)
 SELECT :c, edition.id, 'accepted', 1000, 0, 0, 0, 0, 0 FROM edition JOIN
-  (WITH RECURSIVE k(n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM k WHERE n < :per_edition / 1000) SELECT n FROM k)
+  (WITH RECURSIVE k(n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM k WHERE n < :per_edition / 1000)
+   SELECT n FROM k)
 WHERE campaign_id = :c ORDER BY edition.id, n;
-INSERT INTO delivery (campaign_id, issue_id, subscriber_id, edition_id, chunk_id, email, measured, handover, fate,
-  fate_at)
-SELECT :c, :c, id, first_edition + id % {EDITIONS}, first_chunk + id % {EDITIONS} * (:per_edition / 1000 + 1)
-  + id / {EDITIONS} / 1000, email, track_consent, CASE WHEN id % 100000 = 3 THEN 'rejected' ELSE 'accepted' END,
+INSERT INTO delivery (campaign_id, issue_id, subscriber_id, edition_id, chunk_id, email, measured, handover,
+  fate, fate_at)
+SELECT :c, :c, id, first_edition + id % {EDITIONS},
+  first_chunk + id % {EDITIONS} * (:per_edition / 1000 + 1) + id / {EDITIONS} / 1000, email, track_consent,
+  CASE WHEN id % 100000 = 3 THEN 'rejected' ELSE 'accepted' END,
   CASE WHEN id % 50 = 1 THEN 'bounced' ELSE 'delivered' END, :at
 FROM subscriber, (SELECT min(id) AS first_edition FROM edition WHERE campaign_id = :c),
   (SELECT min(id) AS first_chunk FROM chunk WHERE campaign_id = :c)
-WHERE status = 'active' ORDER BY id % {EDITIONS}, id;
-UPDATE chunk SET rejected = (SELECT count(*) FROM delivery WHERE chunk_id = chunk.id AND handover = 'rejected')
+WHERE status = 'active' ORDER BY id;
+UPDATE chunk SET rejected =
+  (SELECT count(*) FROM delivery WHERE chunk_id = chunk.id AND handover = 'rejected')
 WHERE campaign_id = :c;
 INSERT INTO event (dedupe_key, campaign_id, delivery_id, kind, occurred_at, received_at, settled, detail)
 SELECT 'sg:' || :c || '-' || id, :c, id, 'delivered', :at, :at, 1, '{{}}' FROM delivery
 WHERE campaign_id = :c AND :c = 3;
-INSERT INTO event (dedupe_key, campaign_id, delivery_id, kind, occurred_at, received_at, verdict, rule, settled,
-  detail)
+INSERT INTO event (dedupe_key, campaign_id, delivery_id, kind, occurred_at, received_at, verdict, rule,
+  settled, detail)
 SELECT 'w:o' || :c || '-' || id || '-' || n, :c, CASE WHEN measured THEN id END, 'open', :at, :at,
   CASE (id + n) % 3 WHEN 0 THEN 'machine' WHEN 1 THEN 'human' ELSE 'unknown' END, 'bench', 1, '{{}}'
 FROM delivery JOIN (SELECT 0 AS n UNION ALL SELECT 1) WHERE campaign_id = :c AND handover = 'accepted'
   AND id % 10 < 4;
-INSERT INTO event (dedupe_key, campaign_id, delivery_id, kind, occurred_at, received_at, link_id, verdict, rule,
-  settled, detail)
+INSERT INTO event (dedupe_key, campaign_id, delivery_id, kind, occurred_at, received_at, link_id, verdict,
+  rule, settled, detail)
 SELECT 'w:c' || :c || '-' || id, :c, CASE WHEN measured THEN id END, 'click', :at, :at,
   (SELECT min(id) FROM link WHERE campaign_id = :c) + id % {STORIES},
   CASE WHEN id % 4 = 0 THEN 'machine' ELSE 'human' END, 'bench', 1, '{{}}'
@@ -175,7 +181,8 @@ def _pick(draw: str, values: tuple[str, ...]) -> str:
 
 def _time(days: str, seconds: str) -> str:
     start = (NOW - timedelta(days=1001)).strftime("%Y-%m-%d")
-    return f"strftime('%Y-%m-%d %H:%M:%S.000000', '{start}', '+' || ({days}) || ' days', '+' || ({seconds}) || ' seconds')"
+    shift = f"'+' || ({days}) || ' days', '+' || ({seconds}) || ' seconds'"
+    return f"strftime('%Y-%m-%d %H:%M:%S.000000', '{start}', {shift})"
 
 
 def _day(days_ago: str) -> str:

@@ -50,19 +50,9 @@ def test_only_letters_handed_over_count(world: World) -> None:
 
 def test_fates_are_told_apart(world: World) -> None:
     world.start_campaign()
-    for index, fate in enumerate(
-        [
-            "none",
-            "processed",
-            "deferred",
-            "delivered",
-            "delivered",
-            "bounced",
-            "provider_dropped",
-            "complained",
-        ]
-    ):
-        world.letter(f"reader-{index}", fate=fate)
+    for fate in Fate:
+        world.letter(fate, fate=fate.value)
+    world.letter("another", fate="delivered")
     found = numbers(world)
     # A complaint is made about a letter that came.
     assert (found.sent, found.delivered, found.bounced, found.complained) == (8, 3, 1, 1)
