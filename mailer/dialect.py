@@ -18,7 +18,7 @@ BUSY_TIMEOUT_MS = 30_000
 # should stay below 200 MiB; what is not kept here is read from the system's own cache.
 WRITER_CACHE_KIB = 16_384
 READER_CACHE_KIB = 8_192
-# A freeze or an import inserts into several trees of a million rows: half as fast with less.
+# A freeze or an import inserts into several trees of a million rows: much slower with less.
 BULK_CACHE_KIB = 32_768
 JOURNAL_LIMIT_BYTES = 64 * 1024 * 1024
 
