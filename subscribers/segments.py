@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, Table, and_, func, insert, select, true, update
+from sqlalchemy import ColumnElement, Connection, Select, Table, and_, func, insert, select, update
 
 from subscribers import lists, segment_rules
 from subscribers.errors import NewsletterError, NotFound
@@ -150,7 +150,8 @@ def _looks_at_everybody(rule: Rule) -> bool:
 
 def _base(rule: Rule) -> ColumnElement[bool]:
     if _looks_at_everybody(rule):
-        return true()
+        has_address: ColumnElement[bool] = subscriber.c.email != ""  # an erased person has none
+        return has_address
     return and_(_is_active(), subscriber.c.id.not_in(_suppressed_ids()))
 
 

@@ -155,6 +155,11 @@ def test_a_suppressed_reader_is_in_no_segment_but_one_about_status(people: World
     assert "flo" in picked(people, {"all": [{"status": "active"}, {"list": "congress-2026"}]})
 
 
+def test_an_erased_person_is_in_no_segment(people: World) -> None:
+    people.reader("jo", status="unsubscribed", email="")
+    assert picked(people, {"status": "unsubscribed"}) == {"ed"}
+
+
 def test_the_day_of_joining_is_one_of_utc(people: World) -> None:
     people.reader("hal", created_at=datetime(2026, 4, 1, 0, 0, tzinfo=UTC))
     people.reader("ina", created_at=datetime(2026, 3, 31, 23, 59, 59, tzinfo=UTC))
