@@ -25,8 +25,9 @@ MIGRATIONS = Path(__file__).with_name("migrations")
 POOL_TIMEOUT_SECONDS = 60
 # Pages of the log (64 MB) between two checkpoints of a bulk load: neighbouring writes meet there.
 BULK_CHECKPOINT_PAGES = 16_000
-# The same (32 MB) of hits: they touch one page of an index each, and a checkpoint holds their readers up.
-TRACKING_CHECKPOINT_PAGES = 8_000
+# The same (32 MB) of daily work: each event touches a page of every index, and a checkpoint holds up
+# the readers who wait for their hits.
+CHECKPOINT_PAGES = 8_000
 
 
 class Database:
@@ -36,9 +37,11 @@ class Database:
         self.url = url
         if url.startswith("sqlite:///"):
             Path(url.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
-        self._ledger = _engine(url, writes=True, full_sync=True, connections=1)
+        self._ledger = _engine(
+            url, writes=True, full_sync=True, connections=1, checkpoint_pages=CHECKPOINT_PAGES
+        )
         self._tracking = _engine(
-            url, writes=True, full_sync=False, connections=1, checkpoint_pages=TRACKING_CHECKPOINT_PAGES
+            url, writes=True, full_sync=False, connections=1, checkpoint_pages=CHECKPOINT_PAGES
         )
         self._reader = _engine(
             url, writes=False, full_sync=False, connections=8, cache_kib=dialect.READER_CACHE_KIB

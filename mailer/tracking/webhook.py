@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, select
 
+from mailer import bulk
 from mailer.config import Settings
 from mailer.database import Database
 from mailer.delivery import reconcile
@@ -84,7 +85,7 @@ def _store(
         made.append(_event_of(row, letter, at, now, settings) if letter else _stray(row, at, now, settings))
         if letter is not None:
             effects.append(Consequence(letter.id, letter.subscriber_id, letter.key_hash, row.effect, at))
-    connection.execute(insert(events), made)
+    bulk.insert_rows(connection, events, made)
     consequences.apply(connection, effects, now)
     _bear_witness(connection, new, letters)
     unknown = sum(letter is None for letter in letters)
