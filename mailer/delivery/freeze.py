@@ -357,6 +357,8 @@ def _require_known_choices(connection: Connection, plan: Plan, settings: Setting
     The index alone is read: every active person, of this audience or not; a set that the plan does not
     know but whose edition it has anyway is no reason to begin again.
     """
+    if planning.bits_in_use(connection, plan.issue) != plan.topic_bits:
+        raise _Again  # a topic of the issue was chosen for the first time ever
     everything, mask = planning.choice_columns(plan.topic_bits)
     found = connection.execute(
         select(subscribers.c.all_topics, subscribers.c.topic_mask)
