@@ -21,6 +21,8 @@ from subscribers.errors import NotFound
 
 # Longer lists are what `mailer stats --json` is for.
 LINKS_SHOWN = 40
+# Longer numbers are no id, and more than a database takes.
+MAX_ID = 2**31 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,8 @@ def add_results(app: FastAPI, context: WebContext) -> None:
         )
 
     def results(campaign: int) -> Response:
+        if campaign > MAX_ID:
+            return unknown(context)
         with context.database.reader() as connection:
             try:
                 state = ledger.status(connection, campaign)
@@ -71,7 +75,7 @@ def add_results(app: FastAPI, context: WebContext) -> None:
         )
 
     app.add_api_route("/", overview, methods=READ_METHODS)
-    app.add_api_route("/campaigns/{campaign}", results, methods=READ_METHODS)
+    app.add_api_route("/campaigns/{campaign:int}", results, methods=READ_METHODS)
 
 
 def share(part: int, base: int) -> float:
