@@ -72,13 +72,11 @@ def import_csv(
             read_person = person_reader(columns, options, bits, list_names, now)
             _stage(source, read_person, staging, report, tell, file=str(path))
         run = ImportRun(options, _label(path), now, tuple(list_names), fields_of(columns))
-        done = len(report.refused)
         with database.bulk() as transaction:
             for chunk in _one_ahead(_chunks(staging.winners(report.refused))):
                 with transaction() as connection:
                     apply_chunk(connection, chunk, run, bits, report)
-                done += len(chunk)
-                tell(done, report.read)
+                tell(report.done, report.read)
     return report
 
 

@@ -12,6 +12,7 @@ from subscribers.names import clean_name
 from subscribers.transfer import cells
 from subscribers.transfer.cells import RowRefused
 from subscribers.transfer.columns import Columns
+from subscribers.transfer.guard import unguard
 from subscribers.transfer.options import ImportOptions
 
 
@@ -73,7 +74,7 @@ def person_reader(
         if len(row) != width:
             row = _fitted(row, width)
         try:
-            address = parse_address(cells.text(row[email_at]))
+            address = parse_address(unguard(row[email_at].strip()))
         except AddressRefused as error:
             raise RowRefused(error.message.rstrip("."), "this is no address") from None
         found: dict[str, Any] = {field: read_cell(row[at]) for field, at, read_cell in present}

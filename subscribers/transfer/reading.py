@@ -55,7 +55,7 @@ class Source:
         """(line, cells) of every row below the header that has any cell filled."""
         rows = read_rows(self.file, self.delimiter, self.looked_at, self.lines_before)
         for line, cells in rows:
-            if line > self.header_line and (isinstance(cells, BrokenRow) or any(cells)):
+            if line > self.header_line and (isinstance(cells, BrokenRow) or any(map(str.strip, cells))):
                 yield line, cells
 
 

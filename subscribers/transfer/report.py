@@ -75,6 +75,11 @@ class ImportReport:
     skipped_columns: tuple[str, ...] = ()
     attribute_columns: tuple[str, ...] = ()
 
+    @property
+    def done(self) -> int:
+        """Rows whose outcome is known; at the end all that were read."""
+        return self.added + self.updated + self.unchanged + self.suppressed + len(self.refused)
+
     def as_json(self) -> dict[str, Any]:
         """`{"read", "added", "updated", "unchanged", "suppressed", "refused": [{"line", "reason"}]}`."""
         return {

@@ -9,8 +9,8 @@ from typing import IO, Any
 from subscribers import suppression
 from subscribers.addresses import AddressRefused, parse_address
 from subscribers.models import SuppressionReason
-from subscribers.transfer import cells
 from subscribers.transfer.columns import EMAIL_NAMES
+from subscribers.transfer.guard import unguard
 from subscribers.transfer.importing import Writers
 from subscribers.transfer.reading import ROW_MAX_CHARACTERS, BrokenRow, find_header, fold, open_text
 from subscribers.transfer.report import RefusedRows
@@ -64,7 +64,7 @@ def suppress_file(
                 report.refused.refuse(line, cell.reason)
                 continue
             try:
-                address = parse_address(cells.text(cell))
+                address = parse_address(unguard(cell.strip()))
             except AddressRefused as error:
                 report.refused.refuse(line, error.message.rstrip("."))
                 continue
