@@ -88,6 +88,7 @@ def _topic(topics: Mapping[str, str], bits: Mapping[str, int]) -> Leaf:
         read=lambda value: declared_value(value, topics, "a topic", "a declared topic"),
         condition=condition,
         words=lambda slug: Phrase(f"get the topic {topics[slug]}", f"do not get the topic {topics[slug]}"),
+        is_wide=True,
     )
 
 
@@ -99,6 +100,7 @@ def _all_topics() -> Leaf:
         read=lambda value: true_or_false(value, "'all_topics'"),
         condition=lambda wanted, _moment: subscriber.c.all_topics.is_(wanted),
         words=lambda wanted: _either(wanted, Phrase("get all topics", "chose some topics only")),
+        is_wide=True,
     )
 
 
@@ -118,6 +120,7 @@ def _list(lists: Mapping[str, tuple[int, str]]) -> Leaf:
         read=lambda value: declared_value(value, names, "a list", "a list"),
         condition=condition,
         words=lambda slug: Phrase(f"are on the list “{names[slug]}”", f"are not on the list “{names[slug]}”"),
+        is_wide=True,
     )
 
 

@@ -59,8 +59,8 @@ class Leaf:
     read: Callable[[Any], Any]
     condition: "Callable[[Any, Moment], ColumnElement[bool]]"
     words: Callable[[Any], Phrase]
-    # Its condition gathers a set of readers before it looks at the first: asking twice costs twice.
-    gathers: bool = False
+    # Often true of most of a list, and cheap to ask of a few: decides how a count takes off the suppressed.
+    is_wide: bool = False
 
 
 @dataclass(frozen=True, slots=True)

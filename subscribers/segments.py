@@ -170,9 +170,9 @@ def _count(connection: Connection, rule: Rule, chosen: ColumnElement[bool]) -> i
         query = select(func.count()).select_from(subscriber).where(*where)
         return int(connection.execute(query).scalar_one())
 
-    if _looks_at_everybody(rule) or any(leaf.gathers for leaf in segment_rules.leaves_of(rule)):
+    if _looks_at_everybody(rule) or not all(leaf.is_wide for leaf in segment_rules.leaves_of(rule)):
         return found(chosen, _base(rule))
-    # Taking off the few suppressed is dearer for each of a million than counting them by themselves.
+    # Each of a million asked whether it is suppressed is dearer than the suppressed counted by themselves.
     return found(_is_active(), chosen) - found(subscriber.c.id.in_(_suppressed_ids()), _is_active(), chosen)
 
 

@@ -158,7 +158,6 @@ def _clicked(connection: Connection, individual: Individual) -> Leaf:
         read=read,
         condition=condition,
         words=words,
-        gathers=True,
     )
 
 
@@ -177,6 +176,7 @@ def _received(connection: Connection) -> Leaf:
         ),
         condition=condition,
         words=lambda target: Phrase(f"received {target.words}", f"did not receive {target.words}"),
+        is_wide=True,
     )
 
 
