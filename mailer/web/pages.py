@@ -4,6 +4,7 @@ A page shows what people typed as text. A token never appears in a log, and a pa
 by one tells no other site where it came from.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from pathlib import Path
@@ -12,6 +13,7 @@ from urllib.parse import quote
 
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import HTMLResponse
+from markupsafe import Markup, escape
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
@@ -36,6 +38,9 @@ LETTER_POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; img-src http: https: data:; form-action 'none'; "
     "base-uri 'none'; frame-ancestors 'none'"
 )
+# Split with its group, the matches stand at the odd places.
+_HYPHENED = re.compile(r"(\b\w{1,12}-\w{1,2}\b)")
+
 HEADERS = {
     "Content-Security-Policy": PAGE_POLICY,
     "Referrer-Policy": "no-referrer",
@@ -62,10 +67,21 @@ def page(
     body = (
         environment(settings)
         .get_template(f"web/{template}")
-        .render(newsletter=settings.newsletter, topics=settings.topics, root=context.root, **values)
+        .render(
+            newsletter=settings.newsletter,
+            topics=settings.topics,
+            root=context.root,
+            held=held_together,
+            **values,
+        )
     )
     headers = HEADERS | (PRIVATE if is_private else {"Cache-Control": "no-cache"})
     return HTMLResponse(body, status, headers)
+
+
+def letter_page(letter: str) -> HTMLResponse:
+    """Mail HTML as a page of its own, in a sandbox."""
+    return HTMLResponse(letter, headers=HEADERS | PRIVATE | {"Content-Security-Policy": LETTER_POLICY})
 
 
 def words(context: WebContext) -> Callable[..., str]:
@@ -94,6 +110,15 @@ def unknown(context: WebContext) -> HTMLResponse:
 def as_header(url: str) -> str:
     """A URL of an issue as `Location` takes it: other characters than ASCII as percent-encoded UTF-8."""
     return quote(url, safe="!#$%&'()*+,/:;=?@[]~-._")
+
+
+def held_together(words_of_title: str) -> Markup:
+    """A title that no line break takes apart at a hyphen before one or two letters: CAR-T, IL-6."""
+    parts = _HYPHENED.split(words_of_title)
+    return Markup("").join(
+        Markup('<span class="nowrap">{}</span>').format(part) if place % 2 else escape(part)
+        for place, part in enumerate(parts)
+    )
 
 
 async def read_body(request: Request, limit: int) -> bytes:

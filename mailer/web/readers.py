@@ -13,7 +13,7 @@ from http import HTTPStatus
 from urllib.parse import parse_qs
 
 from fastapi import FastAPI, Request, Response
-from fastapi.responses import HTMLResponse, PlainTextResponse, RedirectResponse
+from fastapi.responses import PlainTextResponse, RedirectResponse
 from sqlalchemy import Connection, select
 from starlette.concurrency import run_in_threadpool
 
@@ -30,10 +30,10 @@ from mailer.web.context import WebContext
 from mailer.web.pages import (
     FORM_MAX_BYTES,
     HEADERS,
-    LETTER_POLICY,
     PRIVATE,
     READ_METHODS,
     as_header,
+    letter_page,
     message,
     page,
     read_body,
@@ -125,11 +125,6 @@ def add_readers(app: FastAPI, context: WebContext) -> None:
     app.add_api_route("/p/{token}", prefs, methods=READ_METHODS)
     app.add_route("/p/{token}", save_prefs, methods=["POST"])
     app.add_api_route("/t/{token:path}", test_link, methods=READ_METHODS)
-
-
-def letter_page(letter: str) -> HTMLResponse:
-    """Mail HTML as a page of its own, in a sandbox."""
-    return HTMLResponse(letter, headers=HEADERS | PRIVATE | {"Content-Security-Policy": LETTER_POLICY})
 
 
 def track_wording(context: WebContext) -> str:

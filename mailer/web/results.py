@@ -14,11 +14,17 @@ from sqlalchemy import Connection, select
 
 from mailer.delivery import campaigns as ledger
 from mailer.delivery.tables import campaigns, editions, issues
-from mailer.insight.stats import CampaignStats, campaign_stats
+from mailer.editions.links import fill, sample_values
+from mailer.insight import counts
+from mailer.insight.definitions import DEFINITIONS
+from mailer.insight.stats import CampaignStats
+from mailer.links import Slots
 from mailer.web.context import WebContext
-from mailer.web.pages import READ_METHODS, page, unknown
+from mailer.web.pages import READ_METHODS, letter_page, page, unknown
 from subscribers.errors import NotFound
 
+# Two years of a weekly.
+CAMPAIGNS_SHOWN = 100
 # Longer lists are what `mailer stats --json` is for.
 LINKS_SHOWN = 40
 # Longer numbers are no id, and more than a database takes.
@@ -36,13 +42,16 @@ class Headline:
 
 
 def add_results(app: FastAPI, context: WebContext) -> None:
-    """`/` and `/campaigns/{campaign}`."""
+    """`/`, `/campaigns/{campaign}` and the letter of each version."""
 
     def overview() -> Response:
         with context.database.reader() as connection:
-            states = ledger.list_all(connection)
+            states = ledger.list_all(connection)[:CAMPAIGNS_SHOWN]
             headlines = {each.campaign: each for each in _headlines(connection, context)}
-            numbers = {state.campaign: campaign_stats(connection, state.campaign) for state in states}
+        numbers = {
+            state.campaign: counts.latest(context.database, state.campaign, now=context.now()).stats
+            for state in states
+        }
         return page(
             context,
             "desk/campaigns.html.j2",
@@ -60,22 +69,35 @@ def add_results(app: FastAPI, context: WebContext) -> None:
                 state = ledger.status(connection, campaign)
             except NotFound:
                 return unknown(context)
-            numbers = campaign_stats(connection, campaign)
             (headline,) = _headlines(connection, context, campaign)
+        counted = counts.latest(context.database, campaign, now=context.now())
         return page(
             context,
             "desk/results.html.j2",
             state=state,
-            stats=numbers,
+            stats=counted.stats,
+            counted_at=counted.at.astimezone(context.settings.zone),
             headline=headline,
-            links=_busiest(numbers),
-            definitions=(),
+            links=_busiest(counted.stats),
+            definitions=DEFINITIONS,
             share=share,
             best_share=best_share,
         )
 
+    def version(campaign: int, key: str) -> Response:
+        with context.database.reader() as connection:
+            row = connection.execute(
+                select(editions.c.html, editions.c.slot_nonce).where(
+                    editions.c.campaign_id == min(campaign, MAX_ID), editions.c.key == key
+                )
+            ).one_or_none()
+        if row is None:
+            return unknown(context)
+        return letter_page(fill(row.html, Slots(row.slot_nonce), sample_values()))
+
     app.add_api_route("/", overview, methods=READ_METHODS)
     app.add_api_route("/campaigns/{campaign:int}", results, methods=READ_METHODS)
+    app.add_api_route("/campaigns/{campaign:int}/versions/{key}", version, methods=READ_METHODS)
 
 
 def share(part: int, base: int) -> float:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, insert, select, update
 
 from mailer.config import Settings
 from mailer.database import Database
@@ -91,6 +91,7 @@ def send_sample(
         _add_campaign(connection, sample, slug)
         for name, has_consent in people.items():
             add_reader(connection, sample, name, has_consent)
+        connection.execute(update(chunks).values(recipients=len(people)))
     return sample
 
 

@@ -16,6 +16,7 @@ from mailer.delivery.tables import campaigns
 from mailer.links import Purpose
 from mailer.web.app import create_public_app
 from mailer.web.context import WebContext
+from mailer.web.pages import held_together
 from mailer.web.server import WebServer
 from tests.tracking.sample import SLUG, Sample
 
@@ -57,11 +58,17 @@ def test_an_archived_issue_is_whole_with_its_stories_anchored(client: TestClient
     for number in range(1, 9):
         assert f'id="story-{number}"' in shown
         assert f'href="#story-{number}"' in shown
-    assert "Northlight&#39;s off-the-shelf CAR-T enters its pivotal leukemia trial" in shown
+    assert '<span class="nowrap">CAR-T</span> enters its pivotal leukemia trial' in shown
     assert "Good morning. Eight stories made the cut this week" in shown
     assert 'id="reference-8"' in shown
     assert "/c/" not in shown
     assert "/o/" not in shown
+
+
+def test_a_title_is_held_together_and_stays_text() -> None:
+    held = held_together("CAR-T <b>IL-6</b> & off-the-shelf")
+    kept = '<span class="nowrap">CAR-T</span> &lt;b&gt;<span class="nowrap">IL-6</span>&lt;/b&gt;'
+    assert held == kept + " &amp; off-the-shelf"
 
 
 def test_the_home_page_says_what_this_is_and_how_to_join(client: TestClient, sample: Sample) -> None:

@@ -10,7 +10,7 @@ from mailer.delivery.tables import campaign_stories, campaigns, chunks, deliveri
 from mailer.links import Purpose
 from mailer.tracking.hits import Hit, HitWriter
 from mailer.tracking.verdicts import settle
-from tests.tracking.sample import BROWSER, Sample
+from tests.tracking.sample import BROWSER, NONCE, Sample
 from tests.tracking.test_hits import LATER
 
 
@@ -45,6 +45,17 @@ def test_people_stand_first_with_the_base_they_are_a_share_of(desk: TestClient, 
     assert "1 open" in shown
     assert "Automatic only" in shown
     assert shown.index("Opened by people") < shown.index("Automatic only")
+
+
+def test_the_letter_of_a_version_is_one_click_away_and_nobodys(desk: TestClient, sample: Sample) -> None:
+    assert (
+        f'href="/campaigns/{sample.campaign}/versions/full"' in desk.get(f"/campaigns/{sample.campaign}").text
+    )
+    answer = desk.get(f"/campaigns/{sample.campaign}/versions/full")
+    assert "sample-link-opens-nought" in answer.text
+    assert NONCE not in answer.text
+    assert answer.headers["content-security-policy"].startswith("sandbox ")
+    assert desk.get(f"/campaigns/{sample.campaign}/versions/none").status_code == 404
 
 
 def test_the_list_of_campaigns_links_to_each(desk: TestClient, sample: Sample) -> None:
