@@ -106,7 +106,7 @@ def insert(bind: Engine | Connection, table: Table) -> SqliteInsert | PostgresIn
 def json_text(bind: Engine | Connection, column: Any, key: str) -> ColumnElement[Any]:
     """The text under one key of a JSON column; NULL when absent."""
     if is_sqlite(bind):
-        return func.json_extract(column, '$."' + key.replace('"', '""') + '"')
+        return func.json_extract(column, '$."' + key.replace('"', '\\"') + '"')
     extracted: ColumnElement[Any] = column.op("->>")(key)
     return extracted
 

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from mailer.clock import Clock
+from mailer.insight import counts
 from mailer.service import Mailer
 from mailer.tracking import late, verdicts
 from mailer.web.context import WebContext
@@ -14,6 +15,8 @@ from mailer.web.server import WebServer
 
 # A verdict waits for its two-second window anyway; a person looking at the page should not wait longer.
 SETTLE_SECONDS = 1.0
+# Pages of large campaigns read kept numbers; somebody must renew them before a person asks.
+COUNT_SECONDS = 30.0
 # Every waiting event is looked at, so not too often.
 LATE_SECONDS = 60.0
 
@@ -29,6 +32,7 @@ def clock_of(mailer: Mailer) -> Clock:
     clock = Clock(mailer.rooms.now)
     clock.every(SETTLE_SECONDS, lambda now: verdicts.settle(mailer.database, now), name="settle verdicts")
     clock.every(LATE_SECONDS, lambda now: late.link_late(mailer.database, now), name="link late events")
+    clock.every(COUNT_SECONDS, lambda now: counts.refresh(mailer.database, now=now), name="renew numbers")
     return clock
 
 
