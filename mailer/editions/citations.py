@@ -3,7 +3,8 @@
 `[n]` cites line n of References, or without such a list the URL of the story printed with `[n]`.
 Numbers are given by first appearance in the order in which an edition is read: intro, stories (title,
 key point, context, implication), "why it matters", questions. A number that cites nothing is left
-out; titles are text and are never touched.
+out; titles are text and are never touched. It still stands for the story that prints it: whose line
+or question it is does not depend on a source.
 """
 
 import re
@@ -18,10 +19,21 @@ _IN_TEXT = re.compile(r"\s{0,4}(?<!\[)\[([1-9][0-9]{0,2})\](?!\])")
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """What the issue's numbers cite: `urls` by number; `stories` are those that a number stands for."""
+    """What the issue's numbers cite: `urls` by number; `stories` are those that a number stands for.
+
+    A number may have one without the other: a story without a URL, a source of no story.
+    """
 
     urls: Mapping[int, str]
     stories: Mapping[int, frozenset[int]]
+
+    @property
+    def has_numbers(self) -> bool:
+        """Whether `[n]` means anything in this issue."""
+        return bool(self.urls or self.stories)
+
+    def knows(self, number: int) -> bool:
+        return number in self.urls or number in self.stories
 
     def owners(self, numbers: Iterable[int]) -> frozenset[int]:
         """The stories that these numbers stand for; a source of its own stands for none."""
@@ -35,28 +47,25 @@ def sources_of(document: IssueDocument) -> Sources:
         for number in story.citations:
             printed.setdefault(number, set()).add(story.number)
     if not document.references:
-        urls = _story_urls(document.stories)
-        return Sources(urls, {number: frozenset(printed[number]) for number in urls})
+        return Sources(_story_urls(document.stories), {n: frozenset(found) for n, found in printed.items()})
     urls = dict(enumerate(document.references, start=1))
     by_url: dict[str, set[int]] = {}
     for story in document.stories:
         for url in story.urls:
             by_url.setdefault(url, set()).add(story.number)
-    stories = {
-        number: frozenset(printed.get(number) or by_url.get(url) or set()) for number, url in urls.items()
-    }
-    return Sources(urls, stories)
+    owners = {number: by_url[url] for number, url in urls.items() if url in by_url} | printed
+    return Sources(urls, {number: frozenset(found) for number, found in owners.items()})
 
 
 def cited_in_text(text: str | None, sources: Sources) -> tuple[int, ...]:
-    """The numbers that a running text cites, in its order."""
+    """The numbers of the issue that a running text carries, in its order."""
     found = (int(match[1]) for match in _IN_TEXT.finditer(text or ""))
-    return tuple(number for number in found if number in sources.urls)
+    return tuple(number for number in found if sources.knows(number))
 
 
 def numbers_of(line: Point | FaqEntry, sources: Sources) -> tuple[int, ...]:
     """The numbers that a line or question carries: the printed marks, else those in its text."""
-    marked = tuple(number for number in line.citations if number in sources.urls)
+    marked = tuple(number for number in line.citations if sources.knows(number))
     if marked:
         return marked
     texts = (line.text,) if isinstance(line, Point) else (line.question, *line.answer)
@@ -71,9 +80,9 @@ def renumbered(citations: Iterable[int], numbers: Mapping[int, int]) -> tuple[in
 def renumbered_text(text: str, numbers: Mapping[int, int], sources: Sources) -> str:
     """A running text with the edition's numbers; those that are not in `numbers` go, with their space.
 
-    An issue that cites nothing has no numbers: its brackets are text.
+    In an issue without numbers brackets are text.
     """
-    if not sources.urls:
+    if not sources.has_numbers:
         return text
 
     def replace(match: re.Match[str]) -> str:
@@ -98,7 +107,7 @@ def dangling(items: Iterable[Story | Point | FaqEntry], sources: Sources) -> Ite
             case FaqEntry():
                 texts = (item.question, *item.answer)
         in_text = [int(match[1]) for text in texts for match in _IN_TEXT.finditer(text or "")]
-        for number in dict.fromkeys((*item.citations, *(in_text if sources.urls else ()))):
+        for number in dict.fromkeys((*item.citations, *(in_text if sources.has_numbers else ()))):
             if number not in sources.urls:
                 yield item.line, number
 

@@ -143,6 +143,49 @@ def test_without_references_a_number_cites_the_url_of_the_story_printed_with_it(
     assert printed(edition(made)) == {1: (1,), 2: (2,), 3: ()}
 
 
+@pytest.mark.parametrize(
+    ("urls", "references"),
+    [
+        ((), ()),  # no list, and no URL of the story's own
+        ((), ("https://source1.example.com/1",)),  # the list ends before its number
+        (("https://example.com/unlisted",), ("https://source1.example.com/1",)),
+    ],
+)
+def test_a_number_stands_for_the_story_that_prints_it_without_a_source_too(
+    urls: tuple[str, ...], references: tuple[str, ...]
+) -> None:
+    made = issue(
+        [story(1, "Alphamab cells"), story(2, "Betacel for plasma", urls=urls)],
+        {1: ["car-t"], 2: ["myeloma"]},
+        references=references,
+        why_it_matters=(point("Clinics with alphamab cells", 2), point("Seen in [2] with alphamab")),
+        faq=(
+            entry(1, "Alphamab?", 2),
+            entry(2, "Both?", 1, 2),
+            entry(3, "Cells?", answer=("Alphamab, as [2] says.",)),
+        ),
+    )
+    mine, other = edition(made, ["car-t"]), edition(made, ["myeloma"])
+    assert mine.why_it_matters == ()
+    assert [(asked.number, asked.citations) for asked in mine.faq] == [(2, (1,))]
+    assert [line.text for line in other.why_it_matters] == [
+        "Clinics with alphamab cells",
+        "Seen in with alphamab",
+    ]
+    assert [(asked.number, asked.citations) for asked in other.faq] == [(1, ()), (2, ()), (3, ())]
+    assert other.faq[2].answer == ("Alphamab, as says.",)
+    assert other.references == ()
+    assert [asked.citations for asked in edition(made).faq] == [(), (1,), ()]
+
+
+def test_marks_are_no_text_in_an_issue_whose_stories_have_no_url_at_all() -> None:
+    stories = [story(1, urls=()), story(2, urls=(), context="As in [1].")]
+    made = issue(stories, {1: ["car-t"], 2: ["myeloma"]}, references=(), faq=(entry(1, "Story?", 1),))
+    assert edition(made, ["myeloma"]).stories[0].context == "As in."
+    assert edition(made, ["myeloma"]).faq == ()
+    assert [asked.number for asked in edition(made, ["car-t"]).faq] == [1]
+
+
 def test_without_references_two_marks_of_a_story_cite_its_two_urls() -> None:
     stories = [
         story(1, citations=(1, 3), urls=("https://example.com/one", "https://example.com/three")),

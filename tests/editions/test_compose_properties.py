@@ -96,7 +96,7 @@ def in_texts(content: EditionContent) -> set[int]:
 
 @given(issues())
 def test_no_number_dangles_and_none_is_an_orphan(issue: Issue) -> None:
-    cites = bool(sources_of(issue.document).urls)
+    cites = sources_of(issue.document).has_numbers
     for content in editions(issue):
         cited = marks(content) | (in_texts(content) if cites else set())
         numbers = [reference.number for reference in content.references]
@@ -104,6 +104,21 @@ def test_no_number_dangles_and_none_is_an_orphan(issue: Issue) -> None:
         assert cited <= set(numbers)
         if not content.selection.is_full:
             assert cited == set(numbers)
+
+
+@given(issues())
+def test_a_line_with_the_number_of_a_story_is_in_the_editions_of_that_story_only(issue: Issue) -> None:
+    printed: dict[int, set[int]] = {}
+    for each in issue.document.stories:
+        for number in each.citations:
+            printed.setdefault(number, set()).add(each.number)
+    for content in editions(issue):
+        shown = {asked.number for asked in content.faq}
+        for asked in issue.document.faq:
+            if asked.citations and set(asked.citations) <= printed.keys():
+                owners = {owner for number in asked.citations for owner in printed[number]}
+                is_kept = content.selection.is_full or bool(owners & set(content.selection.stories))
+                assert (asked.number in shown) is is_kept
 
 
 @given(issues())
