@@ -14,22 +14,18 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench.site import peak_mib
-from mailer.config import load_settings
-from mailer.database import Database
-from mailer.delivery import campaigns, freeze, preflight
-from mailer.delivery.audience import Audience
+from bench.site import make_elsewhere, new_campaign, open_site, peak_mib
+from mailer.delivery import freeze
 from mailer.delivery.engine import run_campaign
 from mailer.delivery.send import Sending
 from mailer.delivery.sendgrid import SendGrid
 from mailer.editions.links import doors_of
 from mailer.insight.leaves import registry
-from mailer.issues import store
 from mailer.links import Tokens
 
 READERS = 200_000
 LATENCIES = {0: 50_000, 150: 25_000}  # ms -> readers a second
-MEMORY_TARGET_MIB = 200
+TARGET_MIB = 200
 
 
 def main(readers: int = READERS) -> None:
@@ -39,49 +35,40 @@ def main(readers: int = READERS) -> None:
 
 
 def measure(readers: int, latency: int, target: int) -> None:
+    """One line of figures: freeze, then hand over."""
     with tempfile.TemporaryDirectory() as folder, sink(latency) as address:
-        making = f"from pathlib import Path; from bench.site import make_site; make_site(Path({folder!r}), {readers}, sendgrid_host={address!r})"
-        subprocess.run([sys.executable, "-c", making], check=True)
-        settings = load_settings(Path(folder) / "config.toml")
-        database = Database(settings.database_url)
-        with database.reader() as connection:
-            issue = store.load_issue(connection, "bench", settings)
-        with database.ledger() as connection:
-            campaign_id = campaigns.create(
-                connection,
-                issue_id=issue.issue_id or 0,
-                revision_id=issue.revision_id or 0,
-                audience=Audience().as_json(),
-                sender=preflight.sender_of(settings),
-                now=datetime.now(UTC),
-            )
+        make_elsewhere(Path(folder), readers, sendgrid_host=address)
+        site = open_site(Path(folder))
+        campaign_id = new_campaign(site)
         freeze.freeze(
-            database,
+            site.database,
             campaign_id,
-            settings=settings,
-            leaves=lambda connection: registry(connection, settings),
+            settings=site.settings,
+            leaves=lambda connection: registry(connection, site.settings),
             clock=lambda: datetime.now(UTC),
         )
         frozen_mib = peak_mib()
-        transport = SendGrid.of(settings)
-        tokens = Tokens([secret.get_secret_value() for secret in settings.web.secrets])
+        transport = SendGrid.of(site.settings)
+        tokens = Tokens([secret.get_secret_value() for secret in site.settings.web.secrets])
         sending = Sending(
-            database, settings, tokens, doors_of(settings), transport, lambda: datetime.now(UTC)
+            site.database,
+            site.settings,
+            tokens,
+            doors_of(site.settings),
+            transport,
+            lambda: datetime.now(UTC),
         )
-        started, cpu = time.perf_counter(), time.process_time()
+        started, processor = time.perf_counter(), time.process_time()
         state = run_campaign(sending, campaign_id)
-        seconds, cpu = time.perf_counter() - started, time.process_time() - cpu
+        seconds, processor = time.perf_counter() - started, time.process_time() - processor
         transport.close()
-        database.close()
-    rate = state.accepted / seconds
+        site.database.close()
     print(
-        f"{latency:4} ms  {state.accepted:9,} accepted of {state.frozen:,} in {seconds:6.2f} s: "
-        f"{rate:9,.0f} readers/s   target >= {target:,}   "
-        f"({state.accepted / cpu:,.0f} a second of processor)"
+        f"{latency:4} ms {state.accepted:9,} accepted of {state.frozen:,} in {seconds:6.2f} s:"
+        f" {state.accepted / seconds:7,.0f} readers/s   target >= {target:,}"
+        f"   ({state.accepted / processor:,.0f} for each second of processor)"
     )
-    print(
-        f"         peak memory {peak_mib():.0f} MiB (freeze {frozen_mib:.0f})   target <= {MEMORY_TARGET_MIB} MiB"
-    )
+    print(f"        peak memory {peak_mib():.0f} MiB (freeze {frozen_mib:.0f})   target <= {TARGET_MIB} MiB")
 
 
 @contextlib.contextmanager

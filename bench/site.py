@@ -3,6 +3,7 @@
 import random
 import resource
 import shutil
+import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ from sqlalchemy import insert
 
 from mailer.config import Settings, load_settings
 from mailer.database import Database
+from mailer.delivery import campaigns, preflight
+from mailer.delivery.audience import Audience
 from mailer.delivery.tables import subscribers
 from mailer.issues import store
 from mailer.issues.values import Issue
@@ -21,6 +24,7 @@ from subscribers.topics import ensure_topics
 
 ROOT = Path(__file__).parent.parent
 BATCH = 20_000
+SLUG = "bench"
 # Every set of three topics, and all of them; one in twenty is no longer active.
 CHOICES = [(False, mask) for mask in range(8)] + [(True, 0)]
 INACTIVE_EVERY = 20
@@ -50,7 +54,7 @@ def make_site(folder: Path, readers: int, *, sendgrid_host: str = "http://127.0.
             connection,
             source.read_bytes(),
             file=source.name,
-            slug="bench",
+            slug=SLUG,
             settings=settings,
             author="",
             now=datetime.now(UTC),
@@ -60,6 +64,36 @@ def make_site(folder: Path, readers: int, *, sendgrid_host: str = "http://127.0.
         with database.ledger() as connection:
             connection.execute(insert(subscribers), batch)
     return Site(settings, database, report.issue)
+
+
+def make_elsewhere(folder: Path, readers: int, *, sendgrid_host: str = "http://127.0.0.1:9") -> None:
+    """`make_site` in a process of its own, so that memory measured here is not the maker's."""
+    code = "import sys; from pathlib import Path; from bench.site import make_site; "
+    code += "make_site(Path(sys.argv[1]), int(sys.argv[2]), sendgrid_host=sys.argv[3]).database.close()"
+    subprocess.run([sys.executable, "-c", code, str(folder), str(readers), sendgrid_host], check=True)
+
+
+def open_site(folder: Path) -> Site:
+    """A site that was made before."""
+    settings = load_settings(folder / "config.toml")
+    database = Database(settings.database_url)
+    with database.reader() as connection:
+        return Site(settings, database, store.load_issue(connection, SLUG, settings))
+
+
+def new_campaign(site: Site) -> int:
+    """A campaign for everyone, to be frozen."""
+    assert site.issue.issue_id is not None
+    assert site.issue.revision_id is not None
+    with site.database.ledger() as connection:
+        return campaigns.create(
+            connection,
+            issue_id=site.issue.issue_id,
+            revision_id=site.issue.revision_id,
+            audience=Audience().as_json(),
+            sender=preflight.sender_of(site.settings),
+            now=datetime.now(UTC),
+        )
 
 
 def peak_mib() -> float:

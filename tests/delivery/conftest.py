@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, insert
+from sqlalchemy import Connection, insert, update
 
 from mailer.config import Settings
 from mailer.database import Database
@@ -91,32 +91,42 @@ class Site:
 
     def add(self, topics: tuple[str, ...] | None = None, **values: Any) -> int:
         """A reader of these topics (None: all); the id."""
-        self.number += 1
-        email = values.pop("email", f"reader{self.number}@example.org")
+        [number] = self.add_many(1, topics, **values)
+        return number
+
+    def add_many(self, how_many: int, topics: tuple[str, ...] | None = None, **values: Any) -> list[int]:
+        """Readers of the same topics, `reader1@example.org` and on; the ids."""
         with self.database.ledger() as connection:
-            number = connection.execute(
-                insert(subscribers)
-                .values(
-                    {
-                        "email": email,
-                        "email_key": email.casefold(),
-                        "key_hash": suppression.key_hash(email.casefold(), self.suppression_key),
-                        "name": f"Reader {self.number}",
-                        "status": "active",
-                        "all_topics": False,
-                        "topic_mask": 0,
-                        "frequency": "weekly",
-                        "source": "test",
-                        "attributes": {},
-                        "track_consent": False,
-                        "created_at": self.clock.now,
-                    }
-                    | values
+            rows = [self._row(**values) for _ in range(how_many)]
+            made = connection.execute(insert(subscribers).returning(subscribers.c.id), rows)
+            ids = list(made.scalars())
+            if topics is None:
+                connection.execute(
+                    update(subscribers).where(subscribers.c.id.in_(ids)).values(all_topics=True)
                 )
-                .returning(subscribers.c.id)
-            ).scalar_one()
-            choices.set_choices(connection, number, topics, by=ChosenBy.STAFF, now=self.clock.now)
-        return int(number)
+            else:
+                for number in ids:
+                    choices.set_choices(connection, number, topics, by=ChosenBy.STAFF, now=self.clock.now)
+        return ids
+
+    def _row(self, **values: Any) -> dict[str, Any]:
+        self.number += 1
+        email = values.get("email", f"reader{self.number}@example.org")
+        return {
+            "email": email,
+            "email_key": email.casefold(),
+            "key_hash": suppression.key_hash(email.casefold(), self.suppression_key),
+            "name": f"Reader {self.number}",
+            "status": "active",
+            "all_topics": False,
+            "topic_mask": 0,
+            "frequency": "weekly",
+            "source": "test",
+            "attributes": {},
+            "track_consent": False,
+            "created_at": self.clock.now,
+            "paused_until": None,
+        } | values
 
     @property
     def suppression_key(self) -> str:

@@ -11,7 +11,7 @@ from mailer.delivery.transport import Accepted, Answer, Call
 
 @dataclass
 class Provider:
-    """`answer` decides a call from its addresses and number; `taken` is what really went, address by address."""
+    """`answer` decides a call from its addresses and number; `taken` is what really went."""
 
     answer: Callable[[list[str], int], Answer] = lambda _addresses, number: Accepted(f"message-{number}")
     # Whether a call that ends in doubt was taken all the same.

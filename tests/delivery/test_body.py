@@ -4,8 +4,10 @@ import html
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import orjson
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -204,9 +206,6 @@ def test_the_specification_notices_a_wrong_request() -> None:
 
 
 def validator(path: Path) -> Any:
-    import jsonschema
-    import yaml
-
     document = yaml.safe_load(path.read_text(encoding="utf-8"))
     request_body = document["paths"]["/v3/mail/send"]["post"]["requestBody"]
     if "$ref" in request_body:

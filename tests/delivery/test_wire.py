@@ -19,7 +19,7 @@ from subscribers.errors import NewsletterError
 
 KEY = "SG.very-secret-key"
 OK = b"HTTP/1.1 202 Accepted\r\nX-Message-Id: m1\r\nContent-Length: 0\r\n\r\n"
-Handler = Callable[[socket.socket, int], None]
+Handler = Callable[[socket.socket, int], object]
 
 
 def call(size: int = 0) -> Call:
@@ -87,7 +87,7 @@ class Server:
 
 
 @contextlib.contextmanager
-def serving(handler: Callable[[Server, socket.socket, int], None]) -> Iterator[Server]:
+def serving(handler: Callable[[Server, socket.socket, int], object]) -> Iterator[Server]:
     server = Server(lambda connection, number: handler(server, connection, number))
     try:
         yield server
@@ -135,9 +135,14 @@ def test_one_connection_serves_many_calls() -> None:
     assert server.connections == 1
 
 
+def accept(server: Server, connection: socket.socket, _number: int) -> None:
+    server.read(connection)
+    connection.sendall(OK)
+
+
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 def test_a_redirect_is_never_followed_and_the_key_stays_here(status: int) -> None:
-    with serving(lambda server, connection, _: (server.read(connection), connection.sendall(OK))) as other:
+    with serving(accept) as other:
 
         def redirect(server: Server, connection: socket.socket, _number: int) -> None:
             server.read(connection)
@@ -176,7 +181,7 @@ def test_a_tls_failure_is_proof_of_not_sent() -> None:
 
 def test_a_tls_handshake_that_never_ends_is_proof_of_not_sent() -> None:
     done = threading.Event()
-    with serving(lambda _server, _connection, _number: done.wait(10) and None) as server:
+    with serving(lambda _server, _connection, _number: done.wait(10)) as server:
         started = time.monotonic()
         answer = submit(f"https://127.0.0.1:{server.port}", deadline=0.3)
         done.set()
@@ -253,7 +258,7 @@ def test_a_slow_drip_cannot_outlast_the_deadline(head: bytes) -> None:
 
 def test_a_server_that_does_not_read_cannot_outlast_the_deadline() -> None:
     done = threading.Event()
-    with serving(lambda _server, _connection, _number: done.wait(10) and None) as server:
+    with serving(lambda _server, _connection, _number: done.wait(10)) as server:
         started = time.monotonic()
         answer = submit(server.url, size=20_000_000, deadline=0.4)
         done.set()
