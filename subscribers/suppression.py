@@ -7,6 +7,7 @@ address is not stored, and a hash without the key says nothing (a plain SHA-256 
 import hmac
 from collections.abc import Collection, Iterable
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, func, select
@@ -20,9 +21,17 @@ KEY_ID = 1
 
 def key_hash(key: str, secret: str) -> str:
     """The keyed hash of a comparison key: HMAC-SHA-256, hex."""
+    keyed = _keyed(secret).copy()
+    keyed.update(key.encode())
+    return keyed.hexdigest()
+
+
+@lru_cache(maxsize=2)
+def _keyed(secret: str) -> hmac.HMAC:
+    """The part of the hash that depends on the secret only: a copy costs half of a new one."""
     if not secret:
         raise ValueError("the suppression key is empty")
-    return hmac.digest(secret.encode(), key.encode(), "sha256").hex()
+    return hmac.new(secret.encode(), digestmod="sha256")
 
 
 def suppress(

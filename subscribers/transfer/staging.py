@@ -8,7 +8,6 @@ temporary file that has no name and is gone when it is closed.
 import marshal
 import tempfile
 from collections.abc import Iterator
-from itertools import groupby
 from operator import attrgetter
 from types import TracebackType
 from typing import Self
@@ -56,13 +55,14 @@ class Staging:
         Earlier rows of an address are refused: "repeated on line N", N being the last one's line.
         """
         for part in self._waiting:
-            people = self._read_back(part)
-            people.sort(key=attrgetter("key_hash", "line"))
-            for _, same in groupby(people, attrgetter("email_key")):
-                *lost, winner = same
-                for person in lost:
-                    refused.refuse_repeated(person.line, winner.line)
-                yield winner
+            people = self._read_back(part)  # in the order of the file
+            latest = {person.key_hash: person for person in people}
+            if len(latest) < len(people):
+                for person in people:
+                    winner = latest[person.key_hash]
+                    if person is not winner:
+                        refused.refuse_repeated(person.line, winner.line)
+            yield from sorted(latest.values(), key=attrgetter("key_hash"))
 
     def _write_down(self, part: str, waiting: list[Person]) -> None:
         block = marshal.dumps([tuple(person) for person in waiting])
