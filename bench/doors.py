@@ -3,6 +3,7 @@
 python -m bench.doors SITE      prints the readers' address, serves until its input ends
 """
 
+import logging
 import subprocess
 import sys
 import threading
@@ -48,6 +49,8 @@ def served(site: Path) -> Iterator[str]:
 def main(site: Path) -> None:
     settings = load_settings(site / "config.toml")
     context = WebContext.of(settings, Database(settings.database_url))
+    # A tick that takes longer than its interval is no news here.
+    logging.getLogger("apscheduler").setLevel(logging.ERROR)
     # The verdicts are settled beside the hits, as `mailer serve` does.
     clock = Clock(context.now)
     clock.every(SETTLE_SECONDS, lambda now: verdicts.settle(context.database, now), name="settle")

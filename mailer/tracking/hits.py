@@ -26,7 +26,7 @@ from mailer.links import Purpose, Tokens
 from mailer.models import Verdict
 from mailer.tracking import counters
 from mailer.tracking.agents import judge_agent
-from mailer.tracking.verdicts import CLICK, HEAD_RULE, HEAD_WINDOW, HIT_KINDS
+from mailer.tracking.verdicts import CLICK, HEAD_RULE, HEAD_WINDOW, HIT_KINDS, OPEN
 
 # Hits of one transaction: a few milliseconds of lock.
 GROUP_ROWS = 1_000
@@ -257,8 +257,9 @@ class HitWriter:
             "link_id": hit.link_id if hit.kind == CLICK else None,
             "verdict": verdict,
             "rule": rule,
-            # A nameless hit has no neighbours to judge it by.
-            "settled": asker.delivery_id is None,
+            # A nameless hit has no neighbours to judge it by. An open that is no person's has nothing to
+            # wait for; a burst of clicks still turns it when they are settled.
+            "settled": asker.delivery_id is None or (hit.kind == OPEN and verdict != Verdict.HUMAN),
             "detail": {"agent": said.family} if said.family else {},
         }
 

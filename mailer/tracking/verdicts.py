@@ -5,6 +5,7 @@ can only turn it into `machine`, never back. So any order of arrival ends in the
 what was settled before is labelled again when a later hit completes a burst. No hit is deleted.
 """
 
+import time
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
@@ -28,6 +29,8 @@ HEAD_WINDOW = timedelta(seconds=10)
 SETTLE_AFTER = BURST_WINDOW + timedelta(seconds=1)
 # Hits settled in one transaction: about 10 ms, since readers' hits wait for the same connection.
 SETTLE_ROWS = 300
+# Between two of them.
+COURTESY_SECONDS = 0.002
 
 OPEN, CLICK = "open", "click"
 HIT_KINDS = (OPEN, CLICK)
@@ -74,7 +77,12 @@ def settle(database: Database, now: datetime) -> int:
             count = settle_some(connection, now)
         settled += count
         if count < SETTLE_ROWS:
-            return settled
+            break
+        # Readers' hits wait for the same connection, and whoever just had it would get it again.
+        time.sleep(COURTESY_SECONDS)
+    if settled:
+        database.tend_log()
+    return settled
 
 
 def settle_some(connection: Connection, now: datetime) -> int:

@@ -204,6 +204,18 @@ def test_several_links_within_two_seconds_are_all_a_machines(sample: Sample, wri
     assert first_of(sample, "click") == sample.now + timedelta(seconds=300)
 
 
+def test_an_image_proxys_open_amid_a_burst_is_the_machines_too(sample: Sample, writer: HitWriter) -> None:
+    one, other = sample.link_ids(2)
+    proxy = "Mozilla/5.0 (Windows NT 5.1; rv:11.0) Gecko Firefox/11.0 (via ggpht.com GoogleImageProxy)"
+    knock(
+        writer, hit(sample, "open", after=60, agent=proxy), hit(sample, "open", "ben", after=60, agent=proxy)
+    )
+    knock(writer, hit(sample, "click", link=one, after=61), hit(sample, "click", link=other, after=62))
+    settle(sample.database, sample.now + LATER)
+    found = {each["delivery_id"]: each["verdict"] for each in sample.events() if each["kind"] == "open"}
+    assert found == {sample.letters["ada"]: "machine", sample.letters["ben"]: "unknown"}
+
+
 def test_the_same_link_twice_is_a_person_in_a_hurry(sample: Sample, writer: HitWriter) -> None:
     (link,) = sample.link_ids(1)
     knock(writer, hit(sample, "click", link=link, after=60), hit(sample, "click", link=link, after=61))
