@@ -19,7 +19,7 @@ _DAY_FIRST = re.compile(
     r"(\d{1,2})(?:st|nd|rd|th|er|º|ª|\.)?[\s\-.]*(?:de\s+|d['’])?([^\W\d_]+)\.?,?[\s\-]*(?:de\s+)?(\d{4})"
 )
 _MONTH_FIRST = re.compile(r"([^\W\d_]+)\.?[\s\-]*(\d{1,2})(?:st|nd|rd|th)?,?[\s\-]+(\d{4})", re.IGNORECASE)
-_WEEKDAY = re.compile(r"^[^\W\d_]{2,12}\.?,\s+(?=.*\d.*\d{4})")
+_WEEKDAY = re.compile(r"([^\W\d_]{2,12}(?:-feira)?)\.?,\s+(?=.*\d.*\d{4})")
 _YEAR = re.compile(r"(?<!\d)(?:19|20)\d\d(?!\d)")
 _YEAR_ENDING = re.compile(r"(?:г\.?|р\.?|r\.?|m\.)$", re.IGNORECASE)
 
@@ -27,7 +27,8 @@ _YEAR_ENDING = re.compile(r"(?:г\.?|р\.?|r\.?|m\.)$", re.IGNORECASE)
 def understand(text: str) -> date | None:
     """The date that a text says; None when it says none, or could be two."""
     text = unicodedata.normalize("NFKC", text).strip().strip(".")
-    text = _WEEKDAY.sub("", text)
+    if (match := _WEEKDAY.match(text)) and _is_weekday(match[1]):
+        text = text[match.end() :]
     text = _YEAR_ENDING.sub("", text).strip() if text and not text[-1].isdigit() else text
     for pattern in (_YEAR_FIRST, _KOREAN):
         if match := pattern.fullmatch(text):
@@ -67,6 +68,11 @@ def _month(word: str) -> int | None:
     return _english().get(folded) or (None if len(folded) < 2 else _other_languages().get(folded))
 
 
+def _is_weekday(word: str) -> bool:
+    folded = _fold(word)
+    return folded in _weekdays(("en",)) or folded in _weekdays(_LANGUAGES)
+
+
 def _fold(word: str) -> str:
     decomposed = unicodedata.normalize("NFKD", word.casefold())
     return "".join(c for c in decomposed if unicodedata.category(c) != "Mn").strip(".")
@@ -86,6 +92,17 @@ def _other_languages() -> dict[str, int]:
             if months.setdefault(name, number) != number:
                 clashing.add(name)  # Croatian "listopad" is October, Czech and Polish November
     return {name: number for name, number in months.items() if name not in clashing}
+
+
+@lru_cache(maxsize=2)
+def _weekdays(languages: tuple[str, ...]) -> frozenset[str]:
+    return frozenset(
+        _fold(name)
+        for language in languages
+        for usage in ("format", "stand-alone")
+        for width in ("wide", "abbreviated", "short")
+        for name in Locale(language).days[usage][width].values()
+    )
 
 
 def _names(language: str) -> dict[str, int]:

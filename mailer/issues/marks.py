@@ -17,6 +17,8 @@ from mailer.issues.source import split_edges, trim_end
 # `[REGION • date]`: marks that editors type for the bullet, and those that are also parts of words.
 _CLEAR_MARKS = "•·|‧∙・⋅●"
 _JOINT = re.compile(rf"\s*[{_CLEAR_MARKS}]\s*|\s+[-–—/]\s+|\s*[,;]\s*|[-–—/]")
+# Joints only between a known region and a date: `[US: 21 Jan 2026]`, `[US 21 Jan 2026]`.
+_LOOSE_JOINT = re.compile(r"\s*[:：]\s*|\s*[,;]\s*|\s+")
 _NUMBERS = re.compile(r"\d{1,3}(?:\s*[,;]\s*\d{1,3})*|\d{1,3}\s*[-–]\s*\d{1,3}")
 _RANGE = re.compile(r"(\d+)\s*[-–]\s*(\d+)")
 # Longest text in a bracket that is still looked at: "United Kingdom of … • 21 September 2026".
@@ -122,6 +124,10 @@ def _place(inner: str) -> Place | None:
     inner = split_edges(inner)[1]
     if not (text := inner):
         return None
+    for found in _LOOSE_JOINT.finditer(text):  # before all else: "FR, 23 Jan 2026" is no Friday
+        region, when = text[: found.start()], text[found.end() :]
+        if is_region(region) and dates.understand(when) is not None:
+            return Place(region, when, found[0], True)
     if dates.understand(text) is not None:
         return Place(None, text, " • ", True)
     pairs = [(inner[: j.start()].strip(), inner[j.end() :].strip(), j[0]) for j in _JOINT.finditer(inner)]

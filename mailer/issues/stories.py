@@ -20,6 +20,10 @@ from subscribers.errors import Problem
 # An id is read by people in statistics and addresses: the first words do.
 ID_SLUG_MAX_CHARACTERS = 48
 ID_HASH_CHARACTERS = 6
+# Letters that Unicode does not take apart.
+_WITHOUT_PARTS = str.maketrans(
+    {"æ": "ae", "œ": "oe", "ø": "o", "ł": "l", "đ": "d", "ð": "d", "þ": "th", "ı": "i"}
+)
 
 
 @dataclass(slots=True)
@@ -146,7 +150,8 @@ def story_id(title: str, urls: tuple[str, ...]) -> str:
 
 def slugify(text: str, longest: int) -> str:
     """Small letters, digits and single hyphens; empty when the text has no letter that can become one."""
-    plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
+    latin = text.casefold().translate(_WITHOUT_PARTS)  # casefold: "ß" is "ss"
+    plain = unicodedata.normalize("NFKD", latin).encode("ascii", "ignore").decode()
     slug = re.sub(r"[^a-z0-9]+", "-", plain.replace("'", "")).strip("-")
     if len(slug) > longest:
         slug = slug[: longest + 1].rpartition("-")[0] or slug[:longest]

@@ -162,6 +162,7 @@ def test_a_cancelled_campaign_that_had_begun_closes_the_issue_too(
         (None, None, "/tmp/Hématologie n° 4 (final).txt", "hematologie-n-4-final"),
         (None, None, "2026.01.24 issue.txt", "2026-01-24-issue"),
         (None, None, "UPPER__case.TXT", "upper-case"),
+        (None, None, "Größere Øresund-Ausgabe.txt", "grossere-oresund-ausgabe"),
     ],
 )
 def test_a_slug_is_given_or_made_of_the_files_name(
