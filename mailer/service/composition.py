@@ -113,8 +113,7 @@ def needed_selections(rooms: Rooms, issue: Issue) -> list[Selection]:
 
 def preview(rooms: Rooms, issue: Issue, topics: Sequence[str] | None) -> Preview:
     """The edition of a reader of these topics. Raises NewsletterError when it would be empty."""
-    choice = frozenset(people.declared(rooms, topics)) if topics else None
-    selection = select(issue, choice, rooms.settings)
+    selection = select(issue, people.chosen(rooms, topics), rooms.settings)
     if selection is None:
         raise NewsletterError(
             f"'{issue.slug}' has no story for {', '.join(topics or ())}: such a reader gets no letter.",

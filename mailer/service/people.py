@@ -60,6 +60,13 @@ def add(
         return show(connection, address)
 
 
+def chosen(rooms: Rooms, topics: Sequence[str] | None) -> frozenset[str] | None:
+    """The choice that these topics are; None: every topic, which "all" says as well as silence."""
+    if not topics or ALL_TOPICS in map(str.casefold, topics):
+        return None
+    return frozenset(declared(rooms, topics))
+
+
 def declared(rooms: Rooms, wanted: Sequence[str]) -> list[str]:
     """Slugs of topics given by slug or name. Raises NewsletterError naming those there are."""
     names = topic_names(rooms)

@@ -183,4 +183,4 @@ def _choice(rooms: Rooms, topics: Sequence[str] | None, as_subscriber: str | Non
     if as_subscriber is not None:
         with rooms.database.reader() as connection:
             return choices.of(connection, roster.require(connection, as_subscriber).id)
-    return frozenset(people.declared(rooms, topics)) if topics else None
+    return people.chosen(rooms, topics)

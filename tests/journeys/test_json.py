@@ -85,6 +85,14 @@ def test_preview_gives_the_same_bytes_twice(site: Path, terminal: Terminal) -> N
             assert door.encode() in first
 
 
+def test_preview_of_all_topics_is_the_full_edition(site: Path, terminal: Terminal) -> None:
+    terminal("import", "examples/week-04.md")
+    assert terminal("preview", "week-04", "--topics", "all", "--out", "named").code == 0
+    assert terminal("preview", "week-04", "--out", "unnamed").code == 0
+    named, unnamed = (site / folder / "edition.txt" for folder in ("named", "unnamed"))
+    assert named.read_bytes() == unnamed.read_bytes()
+
+
 def test_people(people: dict[str, Any], terminal: Terminal) -> None:
     assert {name: people[name] for name in ("read", "added", "updated", "unchanged", "suppressed")} == {
         "read": 5, "added": 4, "updated": 0, "unchanged": 0, "suppressed": 0,
