@@ -142,7 +142,7 @@ class HeadingsTable(Table):
         "Keywords",
         "Entities",
     )
-    references: tuple[str, ...] = ("References", "Sources")
+    references: tuple[str, ...] = ("References", "Sources", "Reference", "Source")
     context: tuple[str, ...] = ("Context", "Background")
     key_point: tuple[str, ...] = ("Key point", "Key points")
     implication: tuple[str, ...] = ("Implication", "Implications")

@@ -48,7 +48,7 @@ def sources_of(document: IssueDocument) -> Sources:
             printed.setdefault(number, set()).add(story.number)
     if not document.references:
         return Sources(_story_urls(document.stories), {n: frozenset(found) for n, found in printed.items()})
-    urls = dict(enumerate(document.references, start=1))
+    urls = {number: url for number, url in enumerate(document.references, start=1) if url}
     by_url: dict[str, set[int]] = {}
     for story in document.stories:
         for url in story.urls:

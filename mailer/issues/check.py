@@ -43,7 +43,7 @@ def with_warnings(document: IssueDocument, of_lines: Sequence[Problem]) -> Issue
 def cited_url(document: IssueDocument, number: int) -> str | None:
     """What `[n]` cites: line n of References, or without a list the URL of the story printed with it."""
     if document.references:
-        return document.references[number - 1] if number <= len(document.references) else None
+        return document.references[number - 1] or None if number <= len(document.references) else None
     for story in document.stories:
         if number in story.citations and story.urls:
             return story.urls[0]

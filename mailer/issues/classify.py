@@ -5,19 +5,30 @@ in `[n]` themselves it takes one sign more.
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 from mailer.issues import source as source_text
 from mailer.issues import urls
 from mailer.issues.emoji import split_emoji
-from mailer.issues.headings import Heading, Part, Vocabulary, fold, has_bullet, is_hash_heading
+from mailer.issues.headings import (
+    NAMES_OF_ONE_SOURCE,
+    Heading,
+    Part,
+    Vocabulary,
+    fold,
+    has_bullet,
+    is_hash_heading,
+    strip_bullet,
+    strip_hashes,
+)
 from mailer.issues.marks import Ending, read_citations, read_ending
 from mailer.issues.stories import title_parts
 
 _QUESTION_MARKS = "?？؟\u037e"
 _CLOSING_QUOTES = "\"'”’»)*_"
+_BOLD = re.compile(r"(\*\*|__|[*_])([^\s*_](?:.*[^\s*_])?)\1")
 REFERENCE_NUMBER = re.compile(r"(?:\[\d{1,3}\]|\d{1,3}[.)])\s+")
 
 
@@ -43,6 +54,8 @@ def classify(lines: Sequence[tuple[str, str]], first: int, words: Vocabulary) ->
     titles = [_title(core) for _, core, _ in cores]
     for index, (lead, core, trail) in enumerate(cores):
         heading = words.heading(core) if core else None
+        if heading is not None and not _counts(heading, part, _cores_behind(cores, index), words):
+            heading = None
         marks = None
         if heading is not None:
             part = heading.part if heading.part is not Part.DIVE_DEEPER else _after_dive_deeper(part)
@@ -58,6 +71,31 @@ def classify(lines: Sequence[tuple[str, str]], first: int, words: Vocabulary) ->
             part = Part.UNKNOWN if unknown else part
         rows.append(Row(first + index, lead, core, trail, lines[index][1], heading, part, marks))
     return rows
+
+
+def _counts(heading: Heading, part: Part, behind: Iterable[str], words: Vocabulary) -> bool:
+    """Whether a line that could be a heading is one where it stands.
+
+    "Source" may as well name the source of one story or answer, and so may addresses on the same line:
+    they begin the references only where no story, question or other list of references follows.
+    """
+    if part is Part.FAQ and not heading.rest and asks(heading.after):
+        return False
+    is_of_one = fold(heading.name) in NAMES_OF_ONE_SOURCE
+    if heading.part is not Part.REFERENCES or not (is_of_one or heading.rest):
+        return True
+    if part in (Part.KEYWORDS, Part.REFERENCES):
+        return True
+    if part in (Part.INTRO, Part.CONTENTS) or (is_of_one and (heading.rest or part is Part.STORIES)):
+        return False
+    return not any(_begins_more(core, words) for core in behind)
+
+
+def _begins_more(core: str, words: Vocabulary) -> bool:
+    if asks(core) or ((heading := words.heading(core)) and heading.part is Part.REFERENCES):
+        return True
+    is_listed = has_bullet(core) or REFERENCE_NUMBER.match(core) or urls.is_meant_as_url(core)
+    return not is_listed and read_ending(core) is not None
 
 
 def _title(core: str) -> str | None:
@@ -91,12 +129,48 @@ def _continues_story(line: str, words: Vocabulary) -> bool:
 
 
 def _next_core(cores: Sequence[tuple[str, str, str]], index: int) -> str:
-    return next((cores[at][1] for at in range(index + 1, len(cores)) if cores[at][1]), "")
+    return next(_cores_behind(cores, index), "")
+
+
+def _cores_behind(cores: Sequence[tuple[str, str, str]], index: int) -> Iterator[str]:
+    return (cores[at][1] for at in range(index + 1, len(cores)) if cores[at][1])
 
 
 def _is_question(core: str) -> bool:
-    body, numbers, _ = read_citations(core)
-    return asks(body) or bool(numbers)
+    question = read_question(core)
+    return asks(question.text) or bool(question.citations)
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A line of the FAQ taken apart: printed in the order of the fields."""
+
+    before: str  # `#`, bullet, bold marks
+    text: str
+    between: str  # bold marks that close before the `[n]`
+    citations: tuple[int, ...]
+    cited: str  # the `[n]` as printed
+    after: str
+
+
+def read_question(core: str) -> Question:
+    """`What? [1]`, `- What?`, `**What? [1]**`, `**What?** [1]`."""
+    bare = strip_bullet(strip_hashes(core))
+    before = core[: len(core) - len(bare)]
+    inner, marks = _without_bold(bare)
+    text, citations, cited = read_citations(inner)
+    if marks:
+        return Question(before + marks, text, "", citations, cited, marks)
+    inner, marks = _without_bold(text)
+    return Question(before + marks, inner, marks, citations, cited, "")
+
+
+def _without_bold(text: str) -> tuple[str, str]:
+    """(inside, marks) of a text that is bold as a whole; marks are empty when it is not."""
+    match = _BOLD.fullmatch(text)
+    if match is None or match[1] in match[2]:
+        return text, ""
+    return match[2], match[1]
 
 
 def asks(text: str) -> bool:

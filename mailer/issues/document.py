@@ -92,7 +92,7 @@ class IssueDocument:
     calls_to_action: tuple[CallToAction, ...]
     faq: tuple[FaqEntry, ...]
     keywords: tuple[str, ...]
-    references: tuple[str, ...]  # URLs, in printed order: `[n]` cites line n
+    references: tuple[str, ...]  # URLs, in printed order: `[n]` cites line n; "": that line has none
     unplaced: tuple[Unplaced, ...]
     warnings: tuple[Problem, ...]
     layout: Layout = field(default=Layout(), compare=False, repr=False)  # how it was typed

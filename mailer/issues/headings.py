@@ -6,10 +6,14 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from mailer.config import HeadingsTable
+from mailer.issues import urls
 from mailer.issues.emoji import split_emoji
 
 _BULLET = re.compile(r"[-–—*]\s+|[•●◦▪‣∙·]\s*")
 _HASHES = re.compile(r"#{1,6}\s+")
+# Before a known name the space may lack; `#️⃣` is an emoji.
+_HASHES_OF_NAME = re.compile(r"#{1,6}(?![\ufe0f\u20e3])\s*")
+_QUESTION_MARKS = "?？؟"
 _QUOTES = str.maketrans({"’": "'", "‘": "'", "ʼ": "'", "`": "'", "´": "'", "“": '"', "”": '"', "„": '"'})
 _MARKS = "*_"
 _LABEL_END = re.compile(r"\s*[:：]|\s+[–—](?=\s)")
@@ -33,7 +37,9 @@ class Part(StrEnum):
 
 HEADED = (Part.CONTENTS, Part.DIVE_DEEPER, Part.WHY_IT_MATTERS, Part.FAQ, Part.KEYWORDS, Part.REFERENCES)
 # Parts whose content may stand behind the heading on its own line: "Keywords: a; b".
-INLINE = (Part.KEYWORDS,)
+INLINE = (Part.KEYWORDS, Part.REFERENCES)
+# Names of the references that may as well stand under one story or answer.
+NAMES_OF_ONE_SOURCE = frozenset({"source", "reference"})
 LABELS = ("context", "key_point", "implication")  # in their order under a story
 
 
@@ -70,12 +76,13 @@ class Vocabulary:
         """The heading that a line is, or None."""
         if len(text) > NAME_MAX_CHARACTERS:
             return self._inline_heading(text)
-        before, name, after = undress(text)
-        if part := self._parts.get(fold(name)):
-            return Heading(part, before, name, after)
-        _, _, bare = split_emoji(name)
-        if part := self._parts.get(fold(bare)):
-            return Heading(part, before + name[: len(name) - len(bare)], bare, after)
+        start, dressed, _ = undress(text)
+        asked = dressed.rstrip(_QUESTION_MARKS).rstrip().rstrip(_MARKS if start else "")  # "Why it matters?"
+        for name in (dressed, asked):
+            for bare in (name, split_emoji(name)[2]):
+                if part := self._parts.get(fold(bare)):
+                    before = start + name[: len(name) - len(bare)]
+                    return Heading(part, before, bare, text[len(before) + len(bare) :])
         return self._inline_heading(text)
 
     def label(self, text: str) -> Label | None:
@@ -108,6 +115,8 @@ class Vocabulary:
         if part not in INLINE:
             return None
         end = match.end() + len(text[match.end() :]) - len(text[match.end() :].lstrip(_MARKS + " \t"))
+        if part is Part.REFERENCES and not urls.is_list(text[end:]):
+            return None
         return Heading(part, before, name, text[len(before) + len(name) : end], text[end:])
 
 
@@ -119,7 +128,7 @@ def fold(text: str) -> str:
 
 def undress(text: str) -> tuple[str, str, str]:
     """(before, name, after): a line without `#`, bold marks and a closing colon."""
-    match = _HASHES.match(text)
+    match = _HASHES_OF_NAME.match(text)
     start = match.end() if match else 0
     start += len(text[start:]) - len(text[start:].lstrip(_MARKS))
     name = text[start:].rstrip("#" if match else "").rstrip() if match else text[start:]

@@ -7,11 +7,12 @@ line mean that neither is taken.
 
 import re
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
 
 from mailer.config import HeadingsTable
 from mailer.issues import check, frontmatter, urls
 from mailer.issues import source as source_text
-from mailer.issues.classify import REFERENCE_NUMBER, Row, asks, classify
+from mailer.issues.classify import REFERENCE_NUMBER, Row, asks, classify, read_question
 from mailer.issues.document import CallToAction, FaqEntry, IssueDocument, Point, Story, Unplaced
 from mailer.issues.emoji import split_emoji
 from mailer.issues.headings import (
@@ -21,7 +22,6 @@ from mailer.issues.headings import (
     Vocabulary,
     has_bullet,
     strip_bullet,
-    strip_hashes,
 )
 from mailer.issues.layout import Layout, Line, Slot
 from mailer.issues.marks import Ending, read_citations, read_ending
@@ -79,8 +79,10 @@ class _Body:
         self._faq: list[FaqEntry] = []
         self._keywords: list[str] = []
         self._keywords_are_over = False  # a full stop ended the list
+        self._keywords_are_headed = False  # a line that nobody knows headed what follows
         self._references: list[str] = []
-        self._stray_in_references: list[Row] = []
+        self._references_are_prose = False  # their lines begin with words and no bullet
+        self._strays: list[_Stray] = []
 
     def read(self, rows: Sequence[Row]) -> None:
         self._last_story_row = max((row.number for row in rows if row.marks is not None), default=-1)
@@ -124,12 +126,15 @@ class _Body:
         self._close_story()
         if part is Part.WHY_IT_MATTERS:
             self._points_are_over = False
-        if heading.rest:  # "Keywords: a; b"
-            printed = (heading.before + heading.name + heading.after, *self._keyword_pieces(heading.rest))
+        self._keywords_are_headed = False
+        pieces: list[str | Slot] = [row.core[: len(row.core) - len(heading.rest)]]
+        if heading.rest and part is Part.KEYWORDS:  # "Keywords: a; b"
+            pieces += self._keyword_pieces(row, heading.rest)
             self._keywords_are_over = heading.rest.endswith((".", "。"))
-            self._add(row, *printed, anchor=part.value)
-            return
-        self._add(row, row.core, anchor=part.value)
+        elif heading.rest:  # "References: https://…"
+            self._settle_strays()
+            pieces += self._reference_pieces(row, heading.rest)
+        self._add(row, *pieces, anchor=part.value)
 
     def _begin_story(self, row: Row, marks: Ending) -> None:
         self._close_story()
@@ -256,7 +261,8 @@ class _Body:
             self._add(row, slot)
 
     def _begins_question(self, core: str) -> bool:
-        body, numbers, _ = read_citations(core)
+        question = read_question(core)
+        body, numbers = question.text, question.citations
         if asks(body):
             return True
         # Without a question mark `[n]` may also end an answer: a full stop before it, or no answer yet.
@@ -264,12 +270,12 @@ class _Body:
         return bool(numbers) and not wants_answer and not body.endswith(tuple(_STOPS))
 
     def _question(self, row: Row) -> None:
-        bare = strip_bullet(strip_hashes(row.core))
-        question, numbers, cited = read_citations(bare)
+        read = read_question(row.core)
         owner = ("faq", len(self._faq))
-        self._faq.append(FaqEntry(len(self._faq) + 1, question, numbers, (), row.number))
-        slots = (Slot((*owner, "question"), question, question), citations_slot(owner, numbers, cited))
-        self._add(row, row.core[: len(row.core) - len(bare)], *slots)
+        self._faq.append(FaqEntry(len(self._faq) + 1, read.text, read.citations, (), row.number))
+        question = Slot((*owner, "question"), read.text, read.text)
+        citations = citations_slot(owner, read.citations, read.cited)
+        self._add(row, read.before, question, read.between, citations, read.after)
 
     def _in_keywords(self, row: Row) -> None:
         if split_emoji(row.core)[0]:
@@ -277,19 +283,31 @@ class _Body:
             return
         bare = strip_bullet(row.core)
         bulleted = bare != row.core
-        if self._keywords_are_over and not bulleted:
+        keywords = [keyword for keyword in re.split("[;；]", bare) if keyword.strip()]
+        has_several = any(mark in bare for mark in ";；")
+        self._keywords_are_headed = not has_several and (
+            self._keywords_are_headed or bare.rstrip("*_").endswith((":", "："))
+        )
+        is_over = self._keywords_are_headed or (self._keywords_are_over and not bulleted)
+        if is_over or (keywords and all(map(urls.spans, keywords))):
             self._misplace(row)
             return
         self._keywords_are_over = not bulleted and bare.endswith((".", "。"))
-        self._add(row, row.core[: len(row.core) - len(bare)], *self._keyword_pieces(bare))
+        pieces = self._keyword_pieces(row, bare)
+        self._add(row, row.core[: len(row.core) - len(bare)], *pieces)
 
-    def _keyword_pieces(self, text: str) -> list[str | Slot]:
+    def _keyword_pieces(self, row: Row, text: str) -> list[str | Slot]:
+        """Keywords and what stands between them; an address is none, and stays where it is, unplaced."""
         pieces: list[str | Slot] = []
         body, stop = (text[:-1], text[-1]) if text.endswith((".", "。")) else (text, "")
         between = ""
         for token in re.split(r"([;；])", body):
             lead, keyword, trail = source_text.split_edges(token)
             if not keyword or keyword in (";", "；"):
+                between += token
+                continue
+            if urls.spans(keyword):
+                self._unplaced.append(Unplaced(row.number, keyword))
                 between += token
                 continue
             pieces += [between + lead, Slot(("keywords", len(self._keywords)), keyword, keyword)]
@@ -300,29 +318,74 @@ class _Body:
     def _in_references(self, row: Row) -> None:
         number = REFERENCE_NUMBER.match(row.core)
         bare = row.core[number.end() :] if number else strip_bullet(row.core)
+        before = row.core[: len(row.core) - len(bare)]
         if split_emoji(row.core)[0]:
             self._emoji_line(row)
-        elif bare != row.core or urls.is_meant_as_url(bare):
-            self._reference(row, bare)
+        elif urls.is_meant_as_url(bare) and urls.span_among_words(bare) is None:
+            self._settle_strays()
+            self._add(row, before, self._reference_slot(row, bare))
+        elif (span := urls.span_among_words(bare)) and (
+            before or self._references_are_prose or not self._references
+        ):
+            self._references_are_prose = not before and span[0] > 0
+            self._settle_strays()
+            self._add(row, before, *self._worded_reference(row, bare, span))
         else:
-            self._stray_in_references.append(row)
+            self._strays.append(_Stray(row, len(self.lines), bare))
             self._misplace(row)
+            if before:
+                cure = "Put the address of the source on this line."
+                message = "this line of the references has no good URL; its number leads nowhere."
+                self._warnings.append(Problem(message, row.number, "references", cure))
 
-    def _reference(self, row: Row, url: str) -> None:
-        for stray in self._stray_in_references:
-            message = "this line between the references has no URL, so the numbers behind it are in doubt."
-            cure = "Give it its URL, or move it out of the list."
-            self.faults.append(Problem(message, stray.number, "references", cure))
-        self._stray_in_references.clear()
-        if not urls.is_meant_as_url(url):
-            cure = "Put only the address of the source on this line; words beside it would be lost."
-            message = f"reference {len(self._references) + 1} is no URL."
-            self.faults.append(Problem(message, row.number, "references", cure))
-        elif (fault := urls.fault_of(url)) is not None:
+    def _settle_strays(self) -> None:
+        """A reference follows: the lines without a place before it count as lines of the list, too."""
+        placed: set[int] = set()
+        for stray in self._strays:
+            row = stray.row
+            before = row.core[: len(row.core) - len(stray.bare)]
+            if span := urls.span_among_words(stray.bare):
+                placed.add(row.number)
+                pieces = (before, *self._worded_reference(row, stray.bare, span))
+            elif before:
+                pieces = (row.core, self._reference_slot(row, ""))
+            else:
+                message = (
+                    "this line between the references has no URL, so the numbers behind it are in doubt."
+                )
+                cure = "Give it its URL, or move it out of the list."
+                self.faults.append(Problem(message, row.number, "references", cure))
+                continue
+            self.lines[stray.place] = line_of(row.lead, pieces, row.trail, row.ending)
+        self._strays.clear()
+        if placed:
+            self._unplaced = [line for line in self._unplaced if line.line not in placed]
+
+    def _worded_reference(self, row: Row, bare: str, span: tuple[int, int]) -> tuple[str | Slot, ...]:
+        """The pieces of "Example press release, https://…": the address is the reference."""
+        start, end = span
+        message = (
+            f"reference {len(self._references) + 1} is its address only; the words beside it are kept here."
+        )
+        cure = "Put only the address of the source on this line."
+        self._warnings.append(Problem(message, row.number, "references", cure))
+        return bare[:start], self._reference_slot(row, bare[start:end]), bare[end:]
+
+    def _reference_pieces(self, row: Row, text: str) -> list[str | Slot]:
+        """The addresses of "References: https://… https://…" and what stands between them."""
+        pieces: list[str | Slot] = []
+        done = 0
+        for start, end in urls.spans(text):
+            pieces += [text[done:start], self._reference_slot(row, text[start:end])]
+            done = end
+        return [*pieces, text[done:]]
+
+    def _reference_slot(self, row: Row, url: str) -> Slot:
+        if url and (fault := urls.fault_of(url)) is not None:
             self._bad_url(row, url, fault)
         slot = Slot(("references", len(self._references)), url, url)
         self._references.append(url)
-        self._add(row, row.core[: len(row.core) - len(url)], slot)
+        return slot
 
     def _in_unknown(self, row: Row) -> None:
         if split_emoji(row.core)[0]:
@@ -348,6 +411,15 @@ class _Body:
 
     def _add(self, row: Row, *pieces: str | Slot, anchor: str = "") -> None:
         self.lines.append(line_of(row.lead, pieces, row.trail, row.ending, anchor))
+
+
+@dataclass(frozen=True, slots=True)
+class _Stray:
+    """A line among the references that had no place when it was read."""
+
+    row: Row
+    place: int  # of its line in the layout
+    bare: str  # without its bullet or number
 
 
 _PARTS: dict[Part, Callable[[_Body, Row], None]] = {

@@ -31,7 +31,7 @@ class ImportReport:
             "why_it_matters": len(document.why_it_matters),
             "calls_to_action": len(document.calls_to_action),
             "keywords": len(document.keywords),
-            "references": len(document.references),
+            "references": sum(map(bool, document.references)),
             "warnings": [{"line": problem.line, "message": str(problem)} for problem in self.warnings],
             "unplaced": [{"line": line.line, "text": line.text} for line in document.unplaced],
         }

@@ -242,7 +242,7 @@ def _new_lines(document: IssueDocument, owner: Path, placed: int, values: Sequen
         None,
     )
     before = ""
-    if like is not None and isinstance(like.pieces[0], str):
+    if like is not None and isinstance(like.pieces[0], str) and not like.anchor:
         before = like.pieces[0]
     elif like is None and owner == ("references",):
         before = "- "

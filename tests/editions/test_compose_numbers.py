@@ -186,6 +186,19 @@ def test_marks_are_no_text_in_an_issue_whose_stories_have_no_url_at_all() -> Non
     assert [asked.number for asked in edition(made, ["car-t"]).faq] == [1]
 
 
+def test_a_line_of_the_references_without_an_address_counts_and_is_not_printed() -> None:
+    made = issue(
+        [story(1), story(2)],
+        {1: ["car-t"], 2: ["myeloma"]},
+        references=("", "https://example.com/two"),
+        faq=(entry(1, "Why?", 1), entry(2, "How?", 1, 2)),
+    )
+    assert printed(edition(made)) == {1: (), 2: (1,)}
+    assert listed(edition(made)) == [(1, 2)]
+    assert [asked.number for asked in edition(made, ["car-t"]).faq] == [1, 2]
+    assert [(asked.number, asked.citations) for asked in edition(made, ["myeloma"]).faq] == [(2, (1,))]
+
+
 def test_without_references_two_marks_of_a_story_cite_its_two_urls() -> None:
     stories = [
         story(1, citations=(1, 3), urls=("https://example.com/one", "https://example.com/three")),

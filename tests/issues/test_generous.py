@@ -47,6 +47,14 @@ def only_story(line: str) -> Story:
         ("🧬Glued [1]", "🧬", "Glued", (1,), None, None),
         ("2026 was a year [1]", "", "2026 was a year", (1,), None, None),
         ("™ and © are signs [1]", "", "™ and © are signs", (1,), None, None),
+        ("🧬 A title [1] [US, 21 Jan 2026]", "🧬", "A title", (1,), "US", date(2026, 1, 21)),
+        ("🧬 A title [FR, 21 Jan 2026]", "🧬", "A title", (), "FR", date(2026, 1, 21)),
+        ("🧬 A title [1] [Oslo, 21 Jan 2026]", "🧬", "A title", (1,), "Oslo", date(2026, 1, 21)),
+        ("🧬 A title [US: 21 Jan 2026]", "🧬", "A title", (), "US", date(2026, 1, 21)),
+        ("🧬 A title [South Korea 2026-01-21]", "🧬", "A title", (), "South Korea", date(2026, 1, 21)),
+        ("🧬 A title [1] [Wed, 21 Jan 2026]", "🧬", "A title", (1,), None, date(2026, 1, 21)),
+        ("🧬 A title [1] [Mittwoch, 21. Januar 2026]", "🧬", "A title", (1,), None, date(2026, 1, 21)),
+        ("🧬 A title [1] [mercredi, 21 janvier 2026]", "🧬", "A title", (1,), None, date(2026, 1, 21)),
         ("### 🧬 As a heading [1]", "🧬", "As a heading", (1,), None, None),
         ("🧬 טיפול חדש [1] [IL • 2 Feb 2026]", "🧬", "טיפול חדש", (1,), "IL", date(2026, 2, 2)),
         ("\u200fعلاج جديد [1]\u200f [EG • 2 Feb 2026]\u200f", "", "علاج جديد", (1,), "EG", date(2026, 2, 2)),
@@ -107,6 +115,30 @@ def test_a_bracket_behind_a_number_is_a_region_only_with_a_warning() -> None:
         ("Dive deeper", "### dive deeper:"),
         ("Dive deeper", "🔎 Dive deeper"),
         ("Why it matters", "## WHY IT MATTERS"),
+        ("Why it matters", "##Why it matters"),
+        ("Why it matters", "Why it matters?"),
+        ("Why it matters", "**Why it matters?**"),
+        ("Why it matters", "#💡 Why it matters ?"),
+        ("In Today's Newsletter", "#In Today’s Newsletter"),
+        ("Dive deeper", "##Dive deeper"),
+        ("FAQ", "#FAQ"),
+        ("FAQ", "#️⃣ FAQ"),
+        ("FAQ", "##**FAQ**"),
+        ("Keywords\n", "##Keywords: "),
+        ("References", "##References"),
+        ("References", "Reference:"),
+        ("References", "#Source"),
+        ("References\n- ", "References: "),
+        ("References\n- https://example.com/one\n- ", "**Sources:** https://example.com/one, "),
+        ("References\n- https://example.com/one\n- ", "References: [1] https://example.com/one [2] "),
+        ("References\n- https://example.com/one\n- ", "Source: https://example.com/one\nSource: "),
+        ("- https://example.com/one", "- Example press release, https://example.com/one"),
+        ("- https://example.com/one", "2. [Example](https://example.com/one)."),
+        ("- https://example.com/one", "- https://example.com/one (Example, 2026)"),
+        ("- https://example.com/one", "Example says: https://example.com/one"),
+        ("Why the first? [1]", "**Why the first? [1]**"),
+        ("Why the first? [1]", "- **Why the first?** [1]"),
+        ("Why the first? [1]", "### __Why the first? [1]__"),
         ("Why it matters", "💡 Why it matters:"),
         ("FAQ", "**Frequently Asked Questions**"),
         ("FAQ", "# faq :"),
@@ -300,6 +332,70 @@ def test_lines_behind_a_finished_list_are_unplaced() -> None:
     document = read(small("gamma.\n", "gamma.\n© 2026 Example\n") + "Unsubscribe here\n")
     assert document.keywords == ("alpha", "beta-two", "gamma")
     assert [line.text for line in document.unplaced] == ["© 2026 Example", "Unsubscribe here"]
+
+
+def test_a_url_is_never_a_keyword() -> None:
+    listed = "alpha; https://example.com/x ; see www.example.com; beta-two; gamma\n- https://example.com/y\n"
+    document = read(small("alpha; beta-two; gamma.\n", listed))
+    assert document.keywords == ("alpha", "beta-two", "gamma")
+    texts = ["https://example.com/x", "see www.example.com", "- https://example.com/y"]
+    assert [line.text for line in document.unplaced] == texts
+
+
+def test_what_an_unknown_heading_heads_is_no_keyword() -> None:
+    listed = "alpha; beta-two; gamma\nQuellen:\n- https://example.com/x\n- A remark\nDrugs:\ndelta; eps\n"
+    document = read(small("alpha; beta-two; gamma.\n", listed))
+    assert document.keywords == ("alpha", "beta-two", "gamma", "delta", "eps")
+    texts = ["Quellen:", "- https://example.com/x", "- A remark", "Drugs:"]
+    assert [line.text for line in document.unplaced] == texts
+
+
+def test_a_source_named_under_a_story_or_an_answer_begins_no_references() -> None:
+    text = small(
+        "Key point: What is new.\n", "Key point: What is new.\nSource: https://example.com/s\nSource\n"
+    )
+    document = read(text.replace("Because.\n", "Because.\nSources: https://example.com/a\nWhy not?\nSo.\n"))
+    assert [line.text for line in document.unplaced] == ["Source: https://example.com/s", "Source"]
+    assert [len(entry.answer) for entry in document.faq] == [2, 1]
+    assert document.references == ("https://example.com/one", "https://example.com/two")
+    assert len(document.stories) == 2
+
+
+def test_the_references_may_begin_on_their_headings_line_behind_any_part() -> None:
+    for before in (SMALL.partition("Keywords")[0], SMALL.partition("FAQ")[0], SMALL.partition("Why")[0]):
+        document = read(before + "References: https://example.com/one https://example.com/two\n")
+        assert document.references == ("https://example.com/one", "https://example.com/two")
+        assert document.unplaced == ()
+
+
+def test_a_question_named_like_a_heading_is_a_question_in_the_faq() -> None:
+    document = read(small("Because.\n", "Because.\nWhy it matters?\nIt does.\n"))
+    assert [entry.question for entry in document.faq] == ["Why the first?", "Why it matters?"]
+
+
+def test_a_hashtag_is_text() -> None:
+    document = read(small("An opening line.", "#hashtags and #FAQs are text\n#FAQfirst"))
+    assert document.intro == ("#hashtags and #FAQs are text", "#FAQfirst")
+
+
+def test_words_beside_a_reference_are_kept_with_a_warning() -> None:
+    document = read(small("- https://example.com/one", "- Example press release, https://example.com/one"))
+    assert [(warning.line, warning.field) for warning in document.warnings] == [(22, "references")]
+
+
+def test_a_reference_without_a_good_url_keeps_its_number() -> None:
+    document = read(small("- https://example.com/one", "- Example et al., in print"))
+    assert document.references == ("", "https://example.com/two")
+    assert [line.text for line in document.unplaced] == ["- Example et al., in print"]
+    warned = [(warning.line, warning.field) for warning in document.warnings]
+    assert warned == [(4, "citation"), (13, "citation"), (17, "citation"), (22, "references")]
+
+
+def test_a_footer_behind_the_references_is_none() -> None:
+    footer = "- Example et al., in print\nView online: https://example.com/view\n"
+    document = read(SMALL + footer)
+    assert document.references == ("https://example.com/one", "https://example.com/two")
+    assert [line.text for line in document.unplaced] == footer.splitlines()
 
 
 def test_an_unknown_heading_closes_the_part_before_it() -> None:

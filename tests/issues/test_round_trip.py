@@ -14,7 +14,7 @@ from mailer.issues.layout import Path
 from mailer.issues.serialize import serialize
 from mailer.issues.source import decode
 from subscribers.errors import NewsletterError
-from tests.issues.reading import HEADINGS, SMALL, read
+from tests.issues.reading import HEADINGS, SMALL, read, small
 from tests.issues.strategies import TEXT, sources
 
 ONE, TWO, MORE = "https://example.com/one", "https://example.com/two", "https://example.com/more"
@@ -58,6 +58,20 @@ FRAGMENTS = st.sampled_from(
             "\u2028 odd \u0085"[:-1],
             "\ufeffx [2]",
         ),
+        *(
+            "##FAQ",
+            "Why it matters?",
+            "**Why? [1]**",
+            "- __Why?__ [2]",
+            "Reference:",
+            "Sources: https://example.com/s, [2] https://example.com/t;",
+            "Source: https://example.com/u",
+            "Words, https://example.com/v (2026)",
+            "- Words alone",
+            "- Words, https://example.com/w.",
+            "a; https://example.com/z; b",
+            "Partners:",
+        ),
     ]
 )
 
@@ -80,6 +94,58 @@ def test_lines_in_any_order_come_back_byte_for_byte(lines: list[tuple[str, str]]
     except NewsletterError:
         return  # a refused issue has no document to print
     assert serialize(document) == text.encode()
+
+
+@pytest.mark.parametrize(
+    ("text", "path", "value", "changed"),
+    [
+        (
+            small("References\n- ", "References: "),
+            ("references",),
+            (ONE, TWO, MORE),
+            small("References\n- ", "References: ") + f"- {MORE}\n",
+        ),
+        (
+            small(f"References\n- {ONE}\n- {TWO}\n", f"References: {ONE}, {TWO}\n"),
+            ("references", 1),
+            MORE,
+            small(f"References\n- {ONE}\n- {TWO}\n", f"References: {ONE}, {MORE}\n"),
+        ),
+        (
+            small(f"References\n- {ONE}\n- {TWO}\n", f"References: {ONE}\n"),
+            ("references",),
+            (ONE, MORE),
+            small(f"References\n- {ONE}\n- {TWO}\n", f"References: {ONE}\n{MORE}\n"),
+        ),
+        (
+            small(f"- {ONE}", f"- Example ({ONE})."),
+            ("references", 0),
+            MORE,
+            small(f"- {ONE}", f"- Example ({MORE})."),
+        ),
+        (
+            small(f"- {ONE}", "- Example, in print"),
+            ("references",),
+            ("", TWO, MORE),
+            small(f"- {ONE}", "- Example, in print") + f"- {MORE}\n",
+        ),
+        (
+            small("Why the first? [1]", "**Why the first? [1]**"),
+            ("faq", 0, "citations"),
+            (2,),
+            small("Why the first? [1]", "**Why the first? [2]**"),
+        ),
+        (
+            small("[US • 21 Jan 2026]", "[US: 21 Jan 2026]"),
+            ("stories", 0, "region"),
+            "Brazil",
+            small("[US • 21 Jan 2026]", "[Brazil: 21 Jan 2026]"),
+        ),
+    ],
+)
+def test_an_edit_keeps_the_editors_way_of_typing(text: str, path: Path, value: Any, changed: str) -> None:
+    assert serialize(read(text)).decode() == text
+    assert serialize(with_field(read(text), path, value, headings=HEADINGS)).decode() == changed
 
 
 @given(st.text(st.characters(exclude_categories=("Cc", "Cs")), max_size=80))
