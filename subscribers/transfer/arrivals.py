@@ -1,9 +1,6 @@
 """The temporary table in which a chunk of a file meets the people who are here already."""
 
-from collections.abc import Callable, Sequence
-from functools import lru_cache
-from operator import itemgetter
-from typing import Any
+from collections.abc import Sequence
 
 from sqlalchemy import (
     BigInteger,
@@ -21,9 +18,8 @@ from sqlalchemy.schema import CreateTable
 from sqlalchemy.types import UserDefinedType
 
 from subscribers.models import UTCTime
-from subscribers.transfer.cells import CACHE
-from subscribers.transfer.merging import ImportRun, instant
-from subscribers.transfer.people import Person
+from subscribers.transfer.merging import ImportRun
+from subscribers.transfer.people import Packed, Person, list_numbers
 
 
 class JsonText(UserDefinedType[str]):
@@ -37,12 +33,11 @@ class JsonText(UserDefinedType[str]):
 
 _metadata = MetaData()
 
-TIMES = frozenset({"consent_at", "optin_at", "confirm_at", "left_at"})
-
+# The fields of `Person` in their order, and the id of who has that address.
 arrival = Table(
     "arrival",
     _metadata,
-    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("line", Integer, primary_key=True, autoincrement=False),
     Column("key_hash", String),
     Column("email", String),
     Column("email_key", String),
@@ -57,6 +52,7 @@ arrival = Table(
     Column("optin_at", UTCTime),
     Column("confirm_at", UTCTime),
     Column("left_at", UTCTime),
+    Column("lists", String),
     Column("subscriber_id", BigInteger),
     prefixes=["TEMPORARY"],
 )
@@ -64,33 +60,27 @@ arrival = Table(
 arrival_list = Table(
     "arrival_list",
     _metadata,
-    Column("number", Integer),
+    Column("line", Integer),
     Column("list_id", Integer),
     prefixes=["TEMPORARY"],
 )
 
+_LINE, _LISTS = map(Person._fields.index, ("line", "lists"))
 
-def fill(connection: Connection, people: Sequence[Person], run: ImportRun) -> None:
-    """Put a chunk in, numbered in the order of the file; the chunk before is gone."""
+
+def fill(connection: Connection, people: Sequence[Packed], run: ImportRun) -> None:
+    """Put a chunk in; the chunk before is gone."""
     for table in (arrival, arrival_list):
         connection.execute(CreateTable(table, if_not_exists=True))
         connection.execute(delete(table))
-    stored = _time_storage(connection)
-    texts = [name for name in run.fields if name not in TIMES]
-    times = [name for name in run.fields if name in TIMES]
-    pick_texts, pick_times = _picker(texts), _picker(times)
-    _insert(
-        connection,
-        arrival,
-        ["number", *texts, *times],
-        [
-            (number, *pick_texts(person), *map(stored, pick_times(person)))
-            for number, person in enumerate(people)
-        ],
-    )
-    ids = run.list_ids
-    members = [(number, ids[name]) for number, person in enumerate(people) for name in person.lists]
-    _insert(connection, arrival_list, ["number", "list_id"], members)
+    _insert(connection, arrival, Person._fields, people)
+    members = [
+        (person[_LINE], run.list_ids[number])
+        for person in people
+        if person[_LISTS]
+        for number in list_numbers(person[_LISTS])
+    ]
+    _insert(connection, arrival_list, ("line", "list_id"), members)
 
 
 def empty(connection: Connection) -> None:
@@ -99,37 +89,13 @@ def empty(connection: Connection) -> None:
         connection.execute(delete(table))
 
 
-def _picker(names: Sequence[str]) -> Callable[[Person], tuple[Any, ...]]:
-    """Takes these fields of a person, always as a tuple."""
-    if not names:
-        return lambda _: ()
-    if len(names) == 1:
-        only = Person._fields.index(names[0])
-        return lambda person: (person[only],)
-    return itemgetter(*map(Person._fields.index, names))
-
-
-def _insert(
-    connection: Connection, table: Table, names: Sequence[str], rows: Sequence[tuple[object, ...]]
-) -> None:
+def _insert(connection: Connection, table: Table, names: Sequence[str], rows: Sequence[Packed]) -> None:
     """Insert rows without SQLAlchemy's work per value, which costs more than SQLite's."""
     if not rows:
         return
-    compiled = insert(table).compile(dialect=connection.dialect, column_keys=names)
+    compiled = insert(table).compile(dialect=connection.dialect, column_keys=list(names))
     if compiled.positional:
         assert compiled.positiontup == list(names)
         connection.exec_driver_sql(compiled.string, list(rows))
     else:
         connection.exec_driver_sql(compiled.string, [dict(zip(names, row, strict=True)) for row in rows])
-
-
-def _time_storage(connection: Connection) -> Callable[[Any], object]:
-    """ISO text -> what this database stores for an instant."""
-    process = UTCTime().dialect_impl(connection.dialect).bind_processor(connection.dialect)
-
-    @lru_cache(maxsize=CACHE)
-    def stored(text: str | None) -> object:
-        at = instant(text)
-        return at if at is None or process is None else process(at)
-
-    return stored

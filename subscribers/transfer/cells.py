@@ -100,7 +100,11 @@ def text_reader(column: str) -> Callable[[str], str | None]:
 
 
 def time_reader(column: str, now: datetime) -> Callable[[str], str | None]:
-    """Reads ISO dates and times, UTC where no zone is said: cell -> ISO text in UTC."""
+    """Reads ISO dates and times, UTC where no zone is said: cell -> "2026-04-10 07:30:00.000000" in UTC.
+
+    The text is what SQLite stores for an instant, so that it can be copied there as it stands;
+    PostgreSQL reads it as UTC in a session of that zone.
+    """
     latest = now + FUTURE_TOLERANCE
 
     @lru_cache(maxsize=CACHE)
@@ -119,7 +123,7 @@ def time_reader(column: str, now: datetime) -> Callable[[str], str | None]:
             ) from None
         if at > latest:
             raise RowRefused(f"{column} is {_shown(word)}, which lies in the future", wrong)
-        return at.isoformat()
+        return f"{at:%Y-%m-%d %H:%M:%S.%f}"
 
     return read
 

@@ -21,7 +21,7 @@ from subscribers.transfer.applying import CHUNK_CHARACTERS, CHUNK_ROWS, apply_ch
 from subscribers.transfer.cells import RowRefused
 from subscribers.transfer.merging import IMPORT_SOURCE, ImportRun
 from subscribers.transfer.options import ImportOptions
-from subscribers.transfer.people import Person, fields_of, person_reader
+from subscribers.transfer.people import Packed, person_reader
 from subscribers.transfer.reading import BrokenRow, Source, find_header, open_text
 from subscribers.transfer.report import ImportReport
 from subscribers.transfer.staging import Staging
@@ -74,9 +74,10 @@ def import_csv(
                 bits = ensure_topics(connection, options.topics)
             read_person = person_reader(columns, options, bits, list_names, now)
             _stage(source, read_person, staging, report, tell, file=str(path))
-        run = ImportRun(options, _label(path), now, tuple(list_names), fields_of(columns))
+        run = ImportRun(options, _label(path), now, tuple(list_names))
         with database.bulk() as transaction:
-            for chunk in _one_ahead(_chunks(staging.winners(report.refused))):
+            chunks = staging.chunks(report.refused, rows=CHUNK_ROWS, characters=CHUNK_CHARACTERS)
+            for chunk in _one_ahead(chunks):
                 with transaction() as connection:
                     apply_chunk(connection, chunk, run, bits, report)
                 tell(report.done, report.read)
@@ -100,7 +101,7 @@ def _say_nothing(done: int, total: int | None) -> None:
 
 def _stage(
     source: Source,
-    read_person: Callable[[int, list[str]], Person],
+    read_person: Callable[[int, list[str]], Packed],
     staging: Staging,
     report: ImportReport,
     tell: Progress,
@@ -125,24 +126,10 @@ def _stage(
         raise
 
 
-def _chunks(people: Iterator[Person]) -> Iterator[list[Person]]:
-    """Chunks of CHUNK_ROWS people, or fewer when their texts are long; each in the order of the file."""
-    chunk: list[Person] = []
-    characters = 0
-    for person in people:
-        chunk.append(person)
-        characters += len(person.attributes or "") + len(person.consent_wording or "")
-        if len(chunk) >= CHUNK_ROWS or characters >= CHUNK_CHARACTERS:
-            yield sorted(chunk)
-            chunk, characters = [], 0
-    if chunk:
-        yield sorted(chunk)
-
-
-def _one_ahead(chunks: Iterator[list[Person]]) -> Iterator[list[Person]]:
+def _one_ahead(chunks: Iterator[list[Packed]]) -> Iterator[list[Packed]]:
     """The same chunks; the next one is read back while the database is at work on the present one."""
 
-    def take() -> list[Person]:
+    def take() -> list[Packed]:
         return next(chunks, [])
 
     with ThreadPoolExecutor(max_workers=1) as reader:

@@ -6,7 +6,7 @@ unmeasured, who chose topics keeps them.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 import orjson
@@ -59,7 +59,6 @@ class ImportRun:
     label: str  # "import:people.csv"
     now: datetime
     list_names: tuple[str, ...]
-    fields: tuple[str, ...]  # of Person, that the file can fill
     # Number of a name -> list id, as far as lists were needed.
     list_ids: dict[int, int] = field(default_factory=dict)
 
@@ -104,7 +103,8 @@ def source_of(person: Person, run: ImportRun) -> str:
 
 
 def instant(text: str | None) -> datetime | None:
-    return datetime.fromisoformat(text) if text else None
+    """The instant of a person's time."""
+    return datetime.fromisoformat(text).replace(tzinfo=UTC) if text else None
 
 
 def _merge_facts(person: Person, known: Known, change: Change) -> None:

@@ -17,7 +17,11 @@ from subscribers.transfer.options import ImportOptions
 
 
 class Person(NamedTuple):
-    """One row of a file; None leaves what is there. Times are ISO texts in UTC."""
+    """One row of a file; None leaves what is there. Times are texts in UTC, see `cells.time_reader`.
+
+    The fields are the columns of the temporary table `arrivals.arrival`, in their order: a million of
+    them pass through files and statements as plain tuples (`Packed`).
+    """
 
     line: int
     key_hash: str
@@ -34,26 +38,15 @@ class Person(NamedTuple):
     optin_at: str | None = None
     confirm_at: str | None = None
     left_at: str | None = None
-    lists: tuple[int, ...] = ()  # numbers of names
+    lists: str | None = None  # numbers of names, between commas
 
 
-# Which meanings of columns fill a field; the address and its hash are always there.
-_FILLED_BY = {
-    "name": {"name", "first_name", "last_name"},
-    "left_at": {"left_at", "cleaned_at"},
-    "lists": {"lists", "tags"},
-}
+Packed = tuple[Any, ...]
 
 
-def fields_of(columns: Columns) -> tuple[str, ...]:
-    """The fields of a Person that rows of such a file can fill, without `line` and `lists`."""
-    always = {"key_hash", "email", "email_key"} | ({"attributes"} if columns.attributes else set())
-    return tuple(
-        field
-        for field in Person._fields
-        if field in always or not columns.meaning.keys().isdisjoint(_FILLED_BY.get(field, {field}))
-        if field not in ("line", "lists")
-    )
+def list_numbers(lists: str | None) -> list[int]:
+    """The numbers in a person's `lists`."""
+    return list(map(int, lists.split(","))) if lists else []
 
 
 def person_reader(
@@ -62,33 +55,37 @@ def person_reader(
     bits: dict[str, int],
     list_names: dict[str, int],
     now: datetime,
-) -> Callable[[int, list[str]], Person]:
-    """Reads one row: (line, cells) -> Person. It raises RowRefused."""
+) -> Callable[[int, list[str]], Packed]:
+    """Reads one row: (line, cells) -> the fields of a Person. It raises RowRefused."""
     width, secret = columns.width, options.suppression_key
     email_at, attributes = columns.meaning["email"], columns.attributes
     name_of = _name_reader(columns)
     lists_of = _lists_reader(columns, cells.lists_reader(list_names))
-    present = _cell_readers(columns, options, bits, now)
+    present = [
+        (Person._fields.index(field), at, read_cell)
+        for field, at, read_cell in _cell_readers(columns, options, bits, now)
+    ]
+    name, kept, lists = map(Person._fields.index, ("name", "attributes", "lists"))
+    blank: list[Any] = [None] * len(Person._fields)
 
-    def read(line: int, row: list[str]) -> Person:
+    def read(line: int, row: list[str]) -> Packed:
         if len(row) != width:
             row = _fitted(row, width)
         try:
             address = parse_address(unguard(row[email_at].strip()))
         except AddressRefused as error:
             raise RowRefused(error.message.rstrip("."), "this is no address") from None
-        found: dict[str, Any] = {field: read_cell(row[at]) for field, at, read_cell in present}
-        kept = {name: value for at, name in attributes if (value := cells.attribute(row[at], name))}
-        return Person(
-            line,
-            suppression.key_hash(address.key, secret),
-            address.email,
-            address.key,
-            name_of(row),
-            attributes=orjson.dumps(kept).decode() if kept else None,
-            lists=lists_of(row),
-            **found,
-        )
+        person = blank.copy()
+        person[:4] = line, suppression.key_hash(address.key, secret), address.email, address.key
+        person[name] = name_of(row)
+        person[lists] = lists_of(row)
+        for position, at, read_cell in present:
+            if (found := read_cell(row[at])) is not None:
+                person[position] = found
+        if attributes:
+            facts = {key: value for at, key in attributes if (value := cells.attribute(row[at], key))}
+            person[kept] = orjson.dumps(facts).decode() if facts else None
+        return tuple(person)
 
     return read
 
@@ -139,11 +136,11 @@ def _name_reader(columns: Columns) -> Callable[[list[str]], str | None]:
 
 def _lists_reader(
     columns: Columns, numbers_of: Callable[[str], tuple[int, ...]]
-) -> Callable[[list[str]], tuple[int, ...]]:
+) -> Callable[[list[str]], str | None]:
     positions = [columns.meaning[key] for key in ("lists", "tags") if key in columns.meaning]
-    if len(positions) == 1:
-        only = positions[0]
-        return lambda row: numbers_of(row[only])
-    return lambda row: tuple(
-        dict.fromkeys(number for position in positions for number in numbers_of(row[position]))
-    )
+
+    def read(row: list[str]) -> str | None:
+        numbers = dict.fromkeys(number for at in positions if row[at] for number in numbers_of(row[at]))
+        return ",".join(map(str, numbers)) or None
+
+    return read if positions else lambda _: None
