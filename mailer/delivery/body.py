@@ -9,7 +9,7 @@ import html
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import orjson
 
@@ -50,8 +50,7 @@ class Letter:
     nonce: str
 
 
-@dataclass(frozen=True, slots=True)
-class Reader:
+class Reader(NamedTuple):
     """One personalization. `is_measured`: counted in person; else by the one token of the campaign."""
 
     delivery_id: int
@@ -123,38 +122,39 @@ def _personalizations(
     slots = Slots(letter.nonce)
     key_t, key_v, key_u, key_p, key_n, key_m = (slots.key(slot) for slot in Slot)
     # A name leaves only where the letter greets with it.
-    greets_html = any(key_n in part for part in (letter.subject, letter.html, letter.text))
-    greets_text = any(key_m in part for part in (letter.subject, letter.html, letter.text))
+    parts = (letter.subject, letter.html, letter.text)
+    greets = any(key in part for key in (key_n, key_m) for part in parts)
     numbers = [reader.delivery_id for reader in readers]
     measured = [reader.delivery_id for reader in readers if reader.is_measured]
     for_all = tokens.sign(Purpose.TRACK_CAMPAIGN, letter.campaign_id)
     own = dict(zip(measured, tokens.sign_all(Purpose.TRACK, measured), strict=True))
-    return [
-        {
-            "to": [{"email": reader.email}],
-            "headers": {
-                "List-Unsubscribe": doors.list_unsubscribe(leave),
-                "List-Unsubscribe-Post": ONE_CLICK,
-            },
-            "substitutions": {
-                key_t: own.get(reader.delivery_id, for_all),
-                key_v: view,
-                key_u: leave,
-                key_p: prefs,
-                **({key_n: html.escape(plain_name(reader.name))} if greets_html else {}),
-                **({key_m: plain_name(reader.name)} if greets_text else {}),
-            },
-            "custom_args": {DELIVERY_ARG: event, ATTEMPT_ARG: attempt_id},
-        }
-        for reader, view, leave, prefs, event in zip(
-            readers,
-            tokens.sign_all(Purpose.READ, numbers),
-            tokens.sign_all(Purpose.LEAVE, numbers),
-            tokens.sign_all(Purpose.PREFS, numbers),
-            tokens.sign_all(Purpose.EVENT, numbers),
-            strict=True,
+    before_leave, after_leave = doors.list_unsubscribe("*").split("*")
+    made = []
+    for reader, view, leave, prefs, event in zip(
+        readers,
+        tokens.sign_all(Purpose.READ, numbers),
+        tokens.sign_all(Purpose.LEAVE, numbers),
+        tokens.sign_all(Purpose.PREFS, numbers),
+        tokens.sign_all(Purpose.EVENT, numbers),
+        strict=True,
+    ):
+        values = {key_t: own.get(reader.delivery_id, for_all), key_v: view, key_u: leave, key_p: prefs}
+        if greets:
+            name = plain_name(reader.name)
+            values[key_n] = html.escape(name)
+            values[key_m] = name
+        made.append(
+            {
+                "to": [{"email": reader.email}],
+                "headers": {
+                    "List-Unsubscribe": before_leave + leave + after_leave,
+                    "List-Unsubscribe-Post": ONE_CLICK,
+                },
+                "substitutions": values,
+                "custom_args": {DELIVERY_ARG: event, ATTEMPT_ARG: attempt_id},
+            }
         )
-    ]
+    return made
 
 
 def plain_name(name: str) -> str:

@@ -64,8 +64,10 @@ def record(connection: Connection, answer: Answer, called: Called, now: datetime
         _record_late(connection, answer, called, now)
         return
     if isinstance(answer, Accepted):
-        _accept(connection, called)
-    elif isinstance(answer, Uncertain):
+        _accept(connection, called, is_first=not row.proven)
+        finish_if_done(connection, called.campaign_id, now)
+        return
+    if isinstance(answer, Uncertain):
         _hold(connection, called, answer)
     elif isinstance(answer, NotSent):
         _back_off(connection, called, row, answer, now)

@@ -12,6 +12,7 @@ not taken.
 
 import hashlib
 import uuid
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -230,19 +231,21 @@ def _sort_out(connection: Connection, chunk_id: int, settings: Settings, now: da
     found = _SortedOut()
     only_to = settings.sending.only_to
     individual = settings.tracking.individual
-    addresses: set[str] = set()
-    for number, email, was_measured, name, consents, reason in connection.execute(
-        _LETTERS, {"chunk": chunk_id, "now": now}
-    ).all():
+    rows = connection.execute(_LETTERS, {"chunk": chunk_id, "now": now}).all()
+    # Addresses are unique among readers; two letters may still share one that changed hands.
+    addresses: Counter[str] = Counter(row[1].casefold() for row in rows)
+    is_doubled = len(addresses) < len(rows)
+    for number, email, was_measured, name, consents, reason in rows:
         if reason is None and only_to and not is_allowed(email, only_to):
             reason = "only_to"
-        folded = email.casefold()
-        if reason is None and folded in addresses:
-            reason = "duplicate"
+        if is_doubled:
+            if reason is None and addresses[email.casefold()] > 1:
+                reason = "duplicate"
+            if reason is not None:
+                addresses[email.casefold()] -= 1
         if reason is not None:
             found.out.setdefault(reason, []).append(number)
             continue
-        addresses.add(folded)
         is_measured = individual == "everyone" or (individual == "with-consent" and consents)
         if is_measured != was_measured:
             found.consent_changed.setdefault(is_measured, []).append(number)

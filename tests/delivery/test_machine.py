@@ -126,6 +126,12 @@ class Ledger(RuleBasedStateMachine):
             return run_once(self.site.send_by(provider), f"worker {self.workers}").worked
         return None
 
+    @rule(ending=st.sampled_from(["killed before", "killed after"]), is_lease_over=st.booleans())
+    def a_worker_dies(self, ending: str, is_lease_over: bool) -> None:
+        self.work(ending)
+        if is_lease_over:
+            self.site.clock.now += timedelta(seconds=self.site.settings.sending.lease_seconds)
+
     @rule(seconds=st.sampled_from([1, 30, 200, 5000]))
     def time_passes(self, seconds: int) -> None:
         self.site.clock.now += timedelta(seconds=seconds)

@@ -401,6 +401,19 @@ def test_who_left_after_the_freeze_is_withheld_with_the_reason(site: Site) -> No
         assert sorted(reasons.scalars()) == ["erased", "paused", "suppressed", "unsubscribed"]
 
 
+def test_an_address_that_changed_hands_gets_one_letter(site: Site) -> None:
+    campaign_id = filled(site, 4)
+    with site.database.ledger() as connection:
+        connection.execute(
+            update(deliveries).where(deliveries.c.id.in_([1, 2, 3])).values(email="One@example.org")
+        )
+        connection.execute(update(subscribers).where(subscribers.c.id == 1).values(status="unsubscribed"))
+    provider = Provider()
+    work(site, provider)
+    assert sorted(provider.taken) == ["One@example.org", "reader4@example.org"]
+    assert ledger(site, campaign_id) == ("finished", 0, 2, 0, 2, 0)
+
+
 def test_a_chunk_of_which_nobody_is_left_makes_no_call(site: Site) -> None:
     campaign_id = filled(site, 2)
     with site.database.ledger() as connection:
