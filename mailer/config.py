@@ -7,10 +7,12 @@ secret never appears in an error, a log or a repr. Relative paths are relative t
 import os
 import tomllib
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+import orjson
 from pydantic import (
     BaseModel,
     BeforeValidator,
@@ -18,6 +20,7 @@ from pydantic import (
     Field,
     SecretStr,
     ValidationError,
+    create_model,
     field_validator,
     model_validator,
 )
@@ -25,6 +28,7 @@ from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
+    SettingsError,
 )
 
 from mailer.config_errors import nearest, refusal
@@ -39,6 +43,9 @@ CONFIG_VARIABLE = "MAILER_CONFIG"
 LIST_UNSUBSCRIBE_MAX_BYTES = 77
 # `<` + base + `/u/` + 24-character token + `>`
 LIST_UNSUBSCRIBE_FIXED_BYTES = 1 + len("/u/") + 24 + 1
+
+# What a cell of a CSV file or the front matter of an issue says instead of a topic.
+RESERVED_TOPICS = frozenset({"all", "none", "everyone"})
 
 _SLUG = r"^[a-z0-9]+(?:-[a-z0-9]+)*$"
 _COLOUR = r"^#[0-9A-Fa-f]{6}$"
@@ -102,7 +109,7 @@ class WebTable(Table):
 
 class DatabaseTable(Table):
     # May carry a password: never shown.
-    url: str = Field(default="sqlite:///data/mailer.db", repr=False)
+    url: str = Field(default="sqlite:///data/mailer.db", repr=False, pattern=r"^sqlite:///.+")
     # Hashes of people who must never be mailed; never rotated, kept apart from `web.secrets`.
     suppression_key: SecretStr = SecretStr("")
 
@@ -113,6 +120,14 @@ class SendgridTable(Table):
     webhook_public_key: str = ""
     # One call, from the first byte to the last, by the monotonic clock; shorter than the lease.
     deadline_seconds: float = Field(default=60.0, gt=0, le=170)
+
+    @field_validator("api_key")
+    @classmethod
+    def _key_fits_a_header(cls, value: SecretStr) -> SecretStr:
+        key = value.get_secret_value()
+        if not key.isascii() or " " in key or not (key.isprintable() or not key):
+            raise ValueError("holds a space, a line break or a character that no key has")
+        return value
 
 
 class TopicTable(Table):
@@ -125,6 +140,8 @@ class TopicTable(Table):
     chip_ground_dark: Colour = "#1B357A"
     keywords: tuple[str, ...] = ()
     weak_keywords: tuple[str, ...] = ()
+    # Names that hold a keyword and mean something else.
+    passed_over: tuple[str, ...] = ()
 
 
 class HeadingsTable(Table):
@@ -226,6 +243,16 @@ class Settings(BaseSettings):
     # Folder of config.toml: everything relative is relative to it. Not a key of the file.
     root: Path = Field(default=Path(), exclude=True)
 
+    @field_validator("topics")
+    @classmethod
+    def _no_topic_is_called_like_a_word_of_ours(
+        cls, topics: Mapping[str, TopicTable]
+    ) -> Mapping[str, TopicTable]:
+        taken = sorted(RESERVED_TOPICS & topics.keys())
+        if taken:
+            raise ValueError(f"'{taken[0]}' has a meaning of its own in files of readers and issues")
+        return topics
+
     @model_validator(mode="after")
     def _lease_outlives_a_call(self) -> "Settings":
         if self.sending.lease_seconds <= self.sendgrid.deadline_seconds:
@@ -286,9 +313,35 @@ def load_settings(config: Path | None = None) -> Settings:
         tables = _merge(tables, _read_toml(secrets))
     _refuse_unknown_variables(path)
     try:
+        # A file has types of its own: "8000" is no port there. A variable is always text.
+        _file_tables().model_validate_json(orjson.dumps(tables), strict=True)
         return Settings(**{**tables, "root": path.parent.absolute()})
     except ValidationError as error:
         raise refusal(error, [path, secrets], Settings, ENV_PREFIX) from None
+    except SettingsError as error:
+        raise _no_json(str(error), path) from None
+
+
+@lru_cache
+def _file_tables() -> type[BaseModel]:
+    """The tables of `Settings` as a plain model, which reads no variables."""
+    fields: dict[str, Any] = {
+        name: (field.annotation, field) for name, field in Settings.model_fields.items() if not field.exclude
+    }
+    return create_model("FileTables", __base__=Table, **fields)
+
+
+def _no_json(said: str, path: Path) -> NewsletterError:
+    """A variable that stands for a list or a table must be JSON."""
+    named = [name for name in os.environ if name.startswith(ENV_PREFIX) and "__" in name]
+    table = next((name for name in Settings.model_fields if f'"{name}"' in said), "web")
+    variable = next((name for name in named if name.startswith(f"{ENV_PREFIX}{table}__".upper())), ENV_PREFIX)
+    return NewsletterError(
+        f"the environment variable {variable} holds no JSON.",
+        file=str(path),
+        field=variable,
+        cure="""A list is written like MAILER_SENDING__ONLY_TO='["@example.com"]'.""",
+    )
 
 
 def _read_toml(path: Path) -> dict[str, Any]:
@@ -335,11 +388,18 @@ def _refuse_unknown_variables(path: Path) -> None:
     for variable in os.environ:
         if not variable.startswith(ENV_PREFIX) or variable == CONFIG_VARIABLE:
             continue
-        table = variable.removeprefix(ENV_PREFIX).split("__")[0]
+        table, _, key = variable.removeprefix(ENV_PREFIX).partition("__")
+        if table in known and not key:
+            raise NewsletterError(
+                f"the environment variable {variable} names a table, but no key of it.",
+                file=str(path),
+                field=variable,
+                cure="For example MAILER_SENDGRID__HOST.",
+            )
         if table not in known:
             raise NewsletterError(
                 f"the environment variable {variable} names no table of the configuration.",
                 file=str(path),
                 field=variable,
-                cure=nearest(table, known, example="MAILER_SENDGRID__HOST"),
+                cure=nearest(table, known) + "For example MAILER_SENDGRID__HOST.",
             )

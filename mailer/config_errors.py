@@ -21,17 +21,31 @@ def refusal(
 ) -> NewsletterError:
     """One error for every fault that pydantic found; `files` in the order in which they are read."""
     faults = [
-        (tuple(str(part) for part in fault["loc"] if part != "[key]"), fault["type"], fault["msg"])
+        (_location(fault["loc"]), fault["type"], fault["msg"])
         for fault in error.errors(include_input=False, include_url=False, include_context=False)
     ]
-    problems = [_problem(location, kind, said, files, settings, prefix) for location, kind, said in faults]
-    return NewsletterError.of(problems, file=str(_place(faults[0][0], files)[0]))
+    file = _place(faults[0][0], files)[0]
+    problems = [
+        _problem(location, kind, said, files, file, settings, prefix) for location, kind, said in faults
+    ]
+    return NewsletterError.of(problems, file=str(file))
 
 
-def nearest(word: str, known: Iterable[str], *, example: str) -> str:
-    """The cure of a typo: the nearest known name, else an example."""
+def nearest(word: str, known: Iterable[str]) -> str:
+    """The first half of a typo's cure: the nearest known name, with a space after it, or nothing."""
     close = difflib.get_close_matches(word, sorted(known), n=1, cutoff=0.6)
-    return f"Did you mean '{close[0]}'?" if close else f"For example {example}."
+    return f"Did you mean '{close[0]}'? " if close else ""
+
+
+def _location(parts: tuple[int | str, ...]) -> Location:
+    """Table and key; what lies within a list belongs to its key."""
+    named = []
+    for part in parts:
+        if isinstance(part, int):
+            break
+        if part != "[key]":
+            named.append(part)
+    return tuple(named)
 
 
 def _problem(
@@ -39,6 +53,7 @@ def _problem(
     kind: str,
     said: str,
     files: Sequence[Path],
+    file: Path,
     settings: type[BaseModel],
     prefix: str,
 ) -> Problem:
@@ -46,13 +61,20 @@ def _problem(
     named = f"[{table}] {key}" if table else f"[{key}]" if key else "the configuration"
     path, line = _place(location, files)
     variable = prefix + "__".join(location).upper()
-    where = f"{variable}: " if variable in os.environ else "" if path == files[0] else f"{path.name}: "
+    where = f"{variable}: " if variable in os.environ else "" if path == file else f"{path.name}: "
     if kind == "extra_forbidden":
         known = _keys(settings, location[:-1])
         inside = f"in [{table}]" if table else "as a table"
-        cure = nearest(key, known, example=_example(settings, location[:-1]))
+        close = difflib.get_close_matches(key, known, n=1, cutoff=0.6)
+        example = _example(settings, (*location[:-1], *(close or known[:1])))
+        cure = f"{nearest(key, known)}For example {example}."
+        if path != files[0]:  # a secret may have been typed where its name belongs
+            return Problem(f"{where}this key is not known {inside}.", line, f"[{table or '…'}]", cure)
         return Problem(f"{where}'{key}' is not known {inside}.", line, named, cure)
-    said = said.removeprefix("Value error, ")
+    if kind == "string_pattern_mismatch" and location[:1] == ("topics",) and len(location) == 2:
+        cure = "Small letters, digits and hyphens, for example [topics.car-t]."
+        return Problem(f"{where}'{key}' is no slug of a topic.", line, named, cure)
+    said = said.removeprefix("Value error, ").replace("tuple", "list").replace("an object", "a table")
     return Problem(
         f"{where}{named}: {said[:1].lower()}{said[1:]}.",
         line,

@@ -95,7 +95,7 @@ def _topics(rooms: Rooms) -> list[Finding]:
         Finding(
             "warning",
             f"{count:,} readers chose '{slug}', which config.toml does not declare",
-            f"{nearest(slug, declared, example=f'[topics.{slug}]')} Then 'mailer topics rename OLD NEW'.",
+            f"{nearest(slug, declared)}Declare it, or move the choices: 'mailer topics rename OLD NEW'.",
         )
         for slug, count in strays.items()
     ]

@@ -74,6 +74,11 @@ def test_a_placeholder_sender_is_refused_at_sendgrids_own_host(
         ("[topics.Bad_Slug]\nname = 'x'", "Bad_Slug"),
         ("[newsletter]\ntimezone = 'Europe/Pari'", "[newsletter] timezone"),
         ("[editions]\nnumbering = 'roman'", "renumber"),
+        ("[[web]]\nport = 8000", "[web]"),
+        ("[web]\nport = true", "[web] port"),
+        ("[web]\nport = '8000'", "[web] port"),
+        ("[database]\nurl = 'sqlite://'", "[database] url"),
+        ("[topics.all]\nname = 'x'", "'all'"),
     ],
 )
 def test_a_wrong_configuration_says_where_and_what_would_be_right(
@@ -88,6 +93,36 @@ def test_a_wrong_configuration_says_where_and_what_would_be_right(
     assert error["line"] is not None
     assert error["cure"]
     assert said in f"{error['message']} {error['cure']}"
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("MAILER_SENDGRID", "x"),
+        ("MAILER_SENDGRD__HOST", "x"),
+        ("MAILER_WEB__PROT", "1"),
+        ("MAILER_WEB__PORT", "eight"),
+        ("MAILER_WEB__SECRETS", "plain"),
+    ],
+)
+def test_a_wrong_variable_is_named(
+    site: Path, terminal: Terminal, monkeypatch: pytest.MonkeyPatch, variable: str, value: str
+) -> None:
+    monkeypatch.setenv(variable, value)
+    answer = terminal("issues", "--json")
+    error = answer.document["error"]
+    assert answer.code == 1
+    assert variable in f"{error['field']} {error['message']}"
+    assert "example" in error["cure"]
+
+
+def test_a_secret_typed_as_a_key_is_not_repeated(site: Path, terminal: Terminal) -> None:
+    with (site / "secrets.toml").open("a") as file:
+        file.write('"SG.hush-hush" = "x"\n')
+    answer = terminal("check", "--json")
+    assert answer.code == 1
+    assert "hush-hush" not in answer.out + answer.err
+    assert answer.document["error"]["file"].endswith("secrets.toml")
 
 
 def test_a_missing_config_is_refused(tmp_path: Path, terminal: Terminal) -> None:
