@@ -139,12 +139,11 @@ def _record_late(connection: Connection, answer: Answer, called: Called, now: da
     finish_if_done(connection, called.campaign_id, now)
 
 
-def _accept(connection: Connection, called: Called) -> None:
+def _accept(connection: Connection, called: Called, *, is_first: bool) -> None:
     _leave(connection, called, ChunkState.ACCEPTED)
     _hand(connection, called, Handover.ACCEPTED)
-    connection.execute(
-        update(campaigns).where(campaigns.c.id == called.campaign_id, ~campaigns.c.proven).values(proven=True)
-    )
+    if is_first:
+        connection.execute(update(campaigns).where(campaigns.c.id == called.campaign_id).values(proven=True))
 
 
 def _hold(connection: Connection, called: Called, answer: Uncertain) -> None:
