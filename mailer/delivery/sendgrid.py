@@ -82,8 +82,10 @@ class SendGrid:
                 return NotSent(cut.detail)
             return Uncertain(f"{cut.detail}, after {cut.written:,} bytes had left")
         headers = {name.lower(): value for name, value in response.headers.items()}
+        # Plain bytes again: orjson reads no subclass of them.
+        body = bytes(response.body)
         return answers.read(
-            response.status_code, headers, response.body, recipients=call.recipients, now=self._clock()
+            response.status_code, headers, body, recipients=call.recipients, now=self._clock()
         )
 
     def close(self) -> None:
