@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import orjson
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -59,6 +60,13 @@ def _url(value: object) -> object:
     return value.rstrip("/") if isinstance(value, str) else value
 
 
+def _not_reserved(slug: str) -> str:
+    if slug in RESERVED_TOPICS:
+        raise ValueError(f"'{slug}' has a meaning of its own in files of readers and issues")
+    return slug
+
+
+TopicSlug = Annotated[str, Field(pattern=_SLUG), AfterValidator(_not_reserved)]
 WebAddress = Annotated[str, BeforeValidator(_url)]
 
 
@@ -97,8 +105,22 @@ class WebTable(Table):
     port: int = Field(default=8000, ge=1, le=65535)
     # Results pages, until accounts exist: loopback only, whatever `host` says.
     admin_port: int = Field(default=8001, ge=1, le=65535)
-    base_url: WebAddress = "http://127.0.0.1:8000"
-    short_base_url: WebAddress = ""
+    base_url: def _not_reserved(slug: str) -> str:
+    if slug in RESERVED_TOPICS:
+        raise ValueError(f"'{slug}' has a meaning of its own in files of readers and issues")
+    return slug
+
+
+TopicSlug = Annotated[str, Field(pattern=_SLUG), AfterValidator(_not_reserved)]
+WebAddress = "http://127.0.0.1:8000"
+    short_base_url: def _not_reserved(slug: str) -> str:
+    if slug in RESERVED_TOPICS:
+        raise ValueError(f"'{slug}' has a meaning of its own in files of readers and issues")
+    return slug
+
+
+TopicSlug = Annotated[str, Field(pattern=_SLUG), AfterValidator(_not_reserved)]
+WebAddress = ""
     # The first signs, all verify: links of letters already sent keep working when a key is added.
     secrets: tuple[SecretStr, ...] = ()
 
@@ -115,7 +137,14 @@ class DatabaseTable(Table):
 
 
 class SendgridTable(Table):
-    host: WebAddress = "http://127.0.0.1:8025"
+    host: def _not_reserved(slug: str) -> str:
+    if slug in RESERVED_TOPICS:
+        raise ValueError(f"'{slug}' has a meaning of its own in files of readers and issues")
+    return slug
+
+
+TopicSlug = Annotated[str, Field(pattern=_SLUG), AfterValidator(_not_reserved)]
+WebAddress = "http://127.0.0.1:8025"
     api_key: SecretStr = SecretStr("")
     webhook_public_key: str = ""
     # One call, from the first byte to the last, by the monotonic clock; shorter than the lease.
@@ -232,7 +261,7 @@ class Settings(BaseSettings):
     web: WebTable = WebTable()
     database: DatabaseTable = DatabaseTable()
     sendgrid: SendgridTable = SendgridTable()
-    topics: Mapping[Annotated[str, Field(pattern=_SLUG)], TopicTable] = Field(default_factory=dict)
+    topics: Mapping[TopicSlug, TopicTable] = Field(default_factory=dict)
     headings: HeadingsTable = HeadingsTable()
     editions: EditionsTable = EditionsTable()
     links: LinksTable = LinksTable()
@@ -242,16 +271,6 @@ class Settings(BaseSettings):
 
     # Folder of config.toml: everything relative is relative to it. Not a key of the file.
     root: Path = Field(default=Path(), exclude=True)
-
-    @field_validator("topics")
-    @classmethod
-    def _no_topic_is_called_like_a_word_of_ours(
-        cls, topics: Mapping[str, TopicTable]
-    ) -> Mapping[str, TopicTable]:
-        taken = sorted(RESERVED_TOPICS & topics.keys())
-        if taken:
-            raise ValueError(f"'{taken[0]}' has a meaning of its own in files of readers and issues")
-        return topics
 
     @model_validator(mode="after")
     def _lease_outlives_a_call(self) -> "Settings":

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from subscribers.errors import NewsletterError
 from tests.journeys.conftest import Terminal
 
 
@@ -138,7 +139,9 @@ def test_secrets_never_appear_in_an_error_or_a_repr(
 
     monkeypatch.setenv("MAILER_SENDGRID__API_KEY", "SG.hush-hush")
     monkeypatch.setenv("MAILER_DATABASE__URL", "postgresql+psycopg://me:hush-hush@127.0.0.1:1/none")
-    assert "hush-hush" not in repr(load_settings(site / "config.toml"))
+    with pytest.raises(NewsletterError) as refused:
+        load_settings(site / "config.toml")
+    assert "hush-hush" not in f"{refused.value!r} {refused.value}"
     answer = terminal("issues", "--json")
     assert answer.code == 1
     assert "hush-hush" not in answer.out + answer.err
