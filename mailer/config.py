@@ -105,22 +105,8 @@ class WebTable(Table):
     port: int = Field(default=8000, ge=1, le=65535)
     # Results pages, until accounts exist: loopback only, whatever `host` says.
     admin_port: int = Field(default=8001, ge=1, le=65535)
-    base_url: def _not_reserved(slug: str) -> str:
-    if slug in RESERVED_TOPICS:
-        raise ValueError(f"'{slug}' has a meaning of its own in files of readers and issues")
-    return slug
-
-
-TopicSlug = Annotated[str, Field(pattern=_SLUG), AfterValidator(_not_reserved)]
-WebAddress = "http://127.0.0.1:8000"
-    short_base_url: def _not_reserved(slug: str) -> str:
-    if slug in RESERVED_TOPICS:
-        raise ValueError(f"'{slug}' has a meaning of its own in files of readers and issues")
-    return slug
-
-
-TopicSlug = Annotated[str, Field(pattern=_SLUG), AfterValidator(_not_reserved)]
-WebAddress = ""
+    base_url: WebAddress = "http://127.0.0.1:8000"
+    short_base_url: WebAddress = ""
     # The first signs, all verify: links of letters already sent keep working when a key is added.
     secrets: tuple[SecretStr, ...] = ()
 
@@ -137,14 +123,7 @@ class DatabaseTable(Table):
 
 
 class SendgridTable(Table):
-    host: def _not_reserved(slug: str) -> str:
-    if slug in RESERVED_TOPICS:
-        raise ValueError(f"'{slug}' has a meaning of its own in files of readers and issues")
-    return slug
-
-
-TopicSlug = Annotated[str, Field(pattern=_SLUG), AfterValidator(_not_reserved)]
-WebAddress = "http://127.0.0.1:8025"
+    host: WebAddress = "http://127.0.0.1:8025"
     api_key: SecretStr = SecretStr("")
     webhook_public_key: str = ""
     # One call, from the first byte to the last, by the monotonic clock; shorter than the lease.
