@@ -12,8 +12,6 @@ from mailer.models import Counter
 # Events that belong to no delivery of ours, and rows of a POST that were no events.
 UNKNOWN_DELIVERIES = "events of unknown deliveries"
 UNREADABLE_ROWS = "unreadable event rows"
-# Hits that were answered but not stored: the queue was full, or the database refused.
-LOST_HITS = "hits not stored"
 
 table: Table = SQLModel.metadata.tables[str(Counter.__tablename__)]
 

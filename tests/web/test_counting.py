@@ -9,7 +9,7 @@ from starlette.testclient import TestClient
 
 from mailer.delivery.tables import links
 from mailer.links import Purpose
-from mailer.tracking import counters
+from mailer.tracking import counters, hits
 from mailer.web.context import WebContext
 from mailer.web.counting import EVENTS_MAX_BYTES
 from mailer.web.server import WebServer
@@ -172,3 +172,16 @@ def test_three_hundred_hits_at_once_over_http_are_all_stored(context: WebContext
 def test_a_hit_takes_the_time_of_the_clock(client: TestClient, sample: Sample) -> None:
     client.get(f"/o/{sample.token(Purpose.TRACK, 'ada')}.gif")
     assert sample.events()[0]["occurred_at"] == sample.now
+
+
+def test_when_too_many_hits_wait_pictures_still_come_and_clicks_are_told_to_come_back(
+    client: TestClient, sample: Sample, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hits, "QUEUE_HITS", 0)
+    (link,) = sample.link_ids(1)
+    token = sample.token(Purpose.TRACK, "ada")
+    assert client.get(f"/o/{token}.gif").status_code == 200
+    answer = client.get(f"/c/{token}/{link}")
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+    monkeypatch.undo()
+    assert client.get(f"/c/{token}/{link}").status_code == 302
