@@ -4,7 +4,7 @@ A rule looks at those who may be mailed: active and not suppressed. Only one tha
 at everybody. Which conditions exist is handed in as a registry; no rule is ever run as text.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -129,6 +129,11 @@ def rename_topic(connection: Connection, old: str, new: str) -> list[str]:
     return changed
 
 
+def topics_named(connection: Connection) -> set[str]:
+    """The slugs of topics in all saved rules."""
+    return {slug for saved in list_all(connection) for slug in _topics_in(saved.rule)}
+
+
 def slug_of(name: str) -> str:
     """`Engaged readers` -> `engaged-readers`, by the rule of lists' names."""
     try:
@@ -174,6 +179,18 @@ def _count(connection: Connection, rule: Rule, chosen: ColumnElement[bool]) -> i
         return found(chosen, _base(rule))
     # Each of a million asked whether it is suppressed is dearer than the suppressed counted by themselves.
     return found(_is_active(), chosen) - found(subscriber.c.id.in_(_suppressed_ids()), _is_active(), chosen)
+
+
+def _topics_in(rule: Any) -> Iterator[str]:
+    if isinstance(rule, list):
+        for part in rule:
+            yield from _topics_in(part)
+    if isinstance(rule, dict):
+        for key, value in rule.items():
+            if key == "topic" and isinstance(value, str):
+                yield value
+            else:
+                yield from _topics_in(value)
 
 
 def _renamed(rule: Any, old: str, new: str) -> Any:

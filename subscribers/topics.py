@@ -146,13 +146,20 @@ def rename_topic(database: Ledger, old: str, new: str) -> int:
         return 0
     moved = 0
     with database.ledger() as connection:
-        topic_bits = ensure_topics(connection, [old, new])
+        # A slug that nobody chose gets no bit on its way out.
+        topic_bits = ensure_topics(connection, [*_chosen_once(connection, old), new])
     while True:
         with database.ledger() as connection:
             batch = _move(connection, old, new, topic_bits)
         moved += batch
         if batch < RENAME_BATCH:
             return moved
+
+
+def _chosen_once(connection: Connection, slug: str) -> list[str]:
+    """The slug itself when anybody chose it."""
+    query = select(topic_choice.c.topic).where(topic_choice.c.topic == slug).limit(1)
+    return list(connection.execute(query).scalars())
 
 
 def _move(connection: Connection, old: str, new: str, topic_bits: Mapping[str, int]) -> int:

@@ -252,8 +252,7 @@ class Mailer:
         self, file: Path, *, in_list: str | None = None, status: str | None = None, topic: str | None = None
     ) -> int:
         """Write people to a CSV file that imports to the same; how many."""
-        options = transfer.ExportOptions(status=status, in_list=in_list, topic=topic)
-        return transfer.export_csv(self.database, file, options)
+        return people.export(self.rooms, file, in_list=in_list, status=status, topic=topic)
 
     def add_person(
         self,

@@ -13,9 +13,9 @@ from mailer.service.rooms import Rooms
 from subscribers import lists, roster, segments, suppression, topics, transfer
 from subscribers.addresses import parse_address
 from subscribers.choices import ALL_TOPICS
-from subscribers.errors import NewsletterError
+from subscribers.errors import NewsletterError, NotFound
 from subscribers.models import SuppressionReason
-from subscribers.segment_rules import LeafRegistry
+from subscribers.segment_rules import LeafRegistry, nearest
 
 # Of the command line; a web page names its own.
 SOURCE = "command line"
@@ -79,6 +79,29 @@ def declared(rooms: Rooms, wanted: Sequence[str]) -> list[str]:
             cure=f"Declared in config.toml: {', '.join(names) or 'none'}.",
         )
     return list(dict.fromkeys(by_name[topic.casefold()] for topic in wanted))
+
+
+def known_topic(rooms: Rooms, connection: Connection, wanted: str) -> str:
+    """The slug of a topic that is declared, or was: chosen once, or named by a segment. Raises NotFound."""
+    names = topic_names(rooms)
+    known = {*names, *topics.bits(connection), *topics.undeclared(connection, names)}
+    known |= segments.topics_named(connection)
+    by_name = {name.casefold(): slug for slug, name in names.items()} | {
+        slug.casefold(): slug for slug in known
+    }
+    slug = by_name.get(wanted.strip().casefold())
+    if slug is None:
+        raise NotFound(f"there is no topic '{wanted}'.", field="topic", cure=nearest(wanted, sorted(known)))
+    return slug
+
+
+def export(rooms: Rooms, file: Path, *, in_list: str | None, status: str | None, topic: str | None) -> int:
+    """Write people to a file; how many."""
+    if topic is not None:
+        with rooms.database.reader() as connection:
+            topic = known_topic(rooms, connection, topic)
+    options = transfer.ExportOptions(status=status, in_list=in_list, topic=topic)
+    return transfer.export_csv(rooms.database, file, options)
 
 
 def suppress(rooms: Rooms, *, address: str | None, file: Path | None, detail: str) -> dict[str, Any]:
@@ -191,11 +214,13 @@ def list_topics(rooms: Rooms, stories: Mapping[str, int]) -> list[dict[str, Any]
 
 
 def rename_topic(rooms: Rooms, old: str, new: str) -> int:
-    """Move choices and segment rules from one slug to another, declared one."""
-    declared(rooms, [new])
-    moved = topics.rename_topic(rooms.database, old, new)
+    """Move choices and segment rules of a topic to a declared one, each given by slug or name."""
+    (new_slug,) = declared(rooms, [new])
+    with rooms.database.reader() as connection:
+        old_slug = known_topic(rooms, connection, old)
+    moved = topics.rename_topic(rooms.database, old_slug, new_slug)
     with rooms.database.ledger() as connection:
-        segments.rename_topic(connection, old, new)
+        segments.rename_topic(connection, old_slug, new_slug)
     return moved
 
 

@@ -7,7 +7,7 @@ active people are: a file has no column that would keep somebody who left from b
 import csv
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Protocol
@@ -15,7 +15,7 @@ from typing import IO, Any, Protocol
 from sqlalchemy import Connection, Row, Select, and_, func, or_, select
 
 from subscribers import choices, lists, topics
-from subscribers.errors import NewsletterError
+from subscribers.errors import NewsletterError, NotFound
 from subscribers.models import ConsentAction, ConsentPurpose, SubscriberStatus
 from subscribers.suppression import is_suppressed
 from subscribers.tables import consent, list_member, mailing_list, subscriber
@@ -55,18 +55,42 @@ class ExportOptions:
 
 
 def export_csv(database: Readers, path: Path, options: ExportOptions | None = None) -> int:
-    """Write people to a file; how many. Raises NewsletterError when it cannot be written."""
+    """Write people to a file; how many. Raises NewsletterError when it cannot be written.
+
+    A file that is there stays as it is until the new one is whole.
+    """
+    with database.reader() as connection:
+        wanted = _wanted(connection, options or ExportOptions())
+        try:
+            with _replacing(path) as file:
+                return _write(connection, file, wanted)
+        except OSError as error:
+            raise NewsletterError(f"the file cannot be written: {error.strerror}.", file=str(path)) from None
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[IO[str]]:
+    """A new file that takes the place of `path` when all is written; a device or a pipe is written to."""
+    target = path.resolve()
+    is_file = not target.exists() or target.is_file()
+    place = target.with_name(f".{target.name}.{os.getpid()}.part") if is_file else target
+    descriptor = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, FILE_MODE)
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, FILE_MODE)
-    except OSError as error:
-        raise NewsletterError(f"the file cannot be written: {error.strerror}.", file=str(path)) from None
-    with open(descriptor, "w", encoding="utf-8", newline="") as file, database.reader() as connection:  # noqa: PTH123
-        return write_people(connection, file, options or ExportOptions())
+        with open(descriptor, "w", encoding="utf-8", newline="") as file:  # noqa: PTH123
+            yield file
+        if is_file:
+            place.replace(target)
+    finally:
+        if is_file:
+            place.unlink(missing_ok=True)
 
 
 def write_people(connection: Connection, file: IO[str], options: ExportOptions) -> int:
     """Write the header and a row for each person, by id."""
-    wanted = _wanted(connection, options)
+    return _write(connection, file, _wanted(connection, options))
+
+
+def _write(connection: Connection, file: IO[str], wanted: Select[Any]) -> int:
     attributes = _attribute_names(connection, wanted)
     bits = topics.bits(connection)
     writer = csv.writer(file)
@@ -92,7 +116,7 @@ def write_people(connection: Connection, file: IO[str], options: ExportOptions) 
 
 
 def _wanted(connection: Connection, options: ExportOptions) -> Select[Any]:
-    status = SubscriberStatus(options.status or SubscriberStatus.ACTIVE)
+    status = _status(options.status or SubscriberStatus.ACTIVE)
     query = select(subscriber).where(
         subscriber.c.status == status, ~is_suppressed(), subscriber.c.email != ""
     )
@@ -106,6 +130,15 @@ def _wanted(connection: Connection, options: ExportOptions) -> Select[Any]:
         chose = subscriber.c.topic_mask.bitwise_and(mask) != 0
         query = query.where(or_(subscriber.c.all_topics, chose))
     return query
+
+
+def _status(word: str) -> SubscriberStatus:
+    try:
+        return SubscriberStatus(word)
+    except ValueError:
+        raise NotFound(
+            f"there is no status '{word}'.", field="status", cure=f"There is: {', '.join(SubscriberStatus)}."
+        ) from None
 
 
 def _pages(connection: Connection, wanted: Select[Any]) -> Iterator[Sequence[Row[Any]]]:

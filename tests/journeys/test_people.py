@@ -1,0 +1,64 @@
+"""What marketing types about people, and what is refused before anything is touched."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.journeys.conftest import Terminal
+
+PEOPLE = "email,name,topics\nada@example.com,Ada,car-t\nbo@example.com,Bo,\n"
+
+
+@pytest.fixture
+def people(site: Path, terminal: Terminal) -> Path:
+    (site / "people.csv").write_text(PEOPLE)
+    assert terminal("subscribers", "import", "people.csv", "--basis", "signed up at the booth").code == 0
+    return site
+
+
+def topics(terminal: Terminal, address: str) -> list[str]:
+    return list(terminal("subscribers", "show", address, "--json").document["topics"])
+
+
+def test_a_topic_is_renamed_by_its_name_as_well_as_by_its_slug(people: Path, terminal: Terminal) -> None:
+    listed = terminal("topics", "list", "--json").document["topics"]
+    names = {row["topic"]: row["name"] for row in listed}
+    slug, name = next((slug, name) for slug, name in names.items() if slug not in ("car-t", name))
+    assert terminal("topics", "rename", names["car-t"].upper(), name).code == 0
+    assert topics(terminal, "ada@example.com") == [slug]
+    assert {row["topic"] for row in terminal("topics", "list", "--json").document["topics"]} == set(names)
+
+
+def test_a_topic_that_never_was_is_not_renamed(people: Path, terminal: Terminal) -> None:
+    answer = terminal("topics", "rename", "car-tt", "car-t")
+    assert (answer.code, "Did you mean 'car-t'?" in answer.err) == (1, True)
+
+
+def test_a_topic_that_only_a_segment_names_is_renamed_there(people: Path, terminal: Terminal) -> None:
+    config = people / "config.toml"
+    before = config.read_text()
+    config.write_text(before + '\n[topics.cells]\nname = "Cells"\n')
+    Path("rule.json").write_text(json.dumps({"any": [{"topic": "cells"}]}))
+    assert terminal("segments", "add", "Cells", "--rule", "rule.json").code == 0
+    config.write_text(before)
+    assert terminal("topics", "rename", "cells", "car-t").code == 0
+    assert terminal("segments", "count", "cells", "--json").document["count"] == 2
+
+
+@pytest.mark.parametrize("option", [("--topic", "nope"), ("--list", "nope"), ("--status", "nope")])
+def test_an_export_that_is_refused_leaves_the_file_of_yesterday(
+    people: Path, terminal: Terminal, option: tuple[str, str]
+) -> None:
+    kept = people / "out.csv"
+    kept.write_text("of yesterday")
+    assert terminal("subscribers", "export", "out.csv", *option).code != 0
+    assert kept.read_text() == "of yesterday"
+    assert list(people.glob(".out.csv*")) == []
+
+
+def test_an_export_names_the_topics_there_are(people: Path, terminal: Terminal) -> None:
+    answer = terminal("subscribers", "export", "out.csv", "--topic", "zzzz")
+    assert "there is no topic 'zzzz'" in answer.err
+    assert "car-t" in answer.err
+    assert terminal("subscribers", "export", "out.csv", "--topic", "car-t").code == 0
