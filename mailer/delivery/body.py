@@ -140,9 +140,8 @@ def _personalizations(
     ):
         values = {key_t: own.get(reader.delivery_id, for_all), key_v: view, key_u: leave, key_p: prefs}
         if greets:
-            name = plain_name(reader.name)
+            values[key_m] = name = plain_name(reader.name)
             values[key_n] = html.escape(name)
-            values[key_m] = name
         made.append(
             {
                 "to": [{"email": reader.email}],

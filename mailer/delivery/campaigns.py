@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, case, exists, func, insert, select, update
+from sqlalchemy import Connection, bindparam, case, exists, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
+from mailer.delivery.owners import new_owner
 from mailer.delivery.tables import campaigns, chunks, deliveries, issues, skips
 from mailer.models import CampaignStatus, ChunkState, Handover
 from subscribers.errors import NewsletterError, NotFound
@@ -25,6 +26,17 @@ BY_HAND = "paused by hand"
 FINAL = (CampaignStatus.FINISHED, CampaignStatus.CANCELLED)
 # Chunks that somebody still has work with; uncertain ones wait for evidence, not for work.
 OPEN = (ChunkState.WAITING, ChunkState.CLAIMED, ChunkState.SUBMITTING)
+
+# Made once: it runs after every call.
+_FINISH = (
+    update(campaigns)
+    .where(
+        campaigns.c.id == bindparam("campaign"),
+        campaigns.c.status == CampaignStatus.SENDING,
+        ~exists().where(chunks.c.campaign_id == bindparam("campaign"), chunks.c.state.in_(OPEN)),
+    )
+    .values(status=CampaignStatus.FINISHED, finished_at=bindparam("at"))
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +60,18 @@ class CampaignState:
         return {name: getattr(self, name) for name in self.__slots__} | {"skipped": dict(self.skipped)}
 
 
+class UnfinishedCampaign(NewsletterError):
+    """An issue has one campaign under way at most; `campaign` is that one."""
+
+    def __init__(self, campaign: int) -> None:
+        super().__init__(
+            f"campaign {campaign} of this issue is not finished.",
+            cure=f"Go on with it: 'mailer resume {campaign}' or 'mailer worker'; "
+            f"or 'mailer cancel {campaign}'.",
+        )
+        self.campaign = campaign
+
+
 def create(
     connection: Connection,
     *,
@@ -67,6 +91,7 @@ def create(
                     revision_id=revision_id,
                     audience=dict(audience),
                     status=CampaignStatus.PREPARING,
+                    owner=new_owner(),
                     proven=False,
                     created_at=now,
                     sender=dict(sender),
@@ -83,10 +108,7 @@ def require_no_other(connection: Connection, issue_id: int, campaign_id: int | N
     """Raise when another campaign of the issue is unfinished."""
     other = unfinished(connection, issue_id)
     if other is not None and other != campaign_id:
-        raise NewsletterError(
-            f"campaign {other} of this issue is not finished.",
-            cure=f"Go on with it: 'mailer resume {other}' or 'mailer worker'; or 'mailer cancel {other}'.",
-        )
+        raise UnfinishedCampaign(other)
 
 
 def unfinished(connection: Connection, issue_id: int) -> int | None:
@@ -104,11 +126,19 @@ def under_way(connection: Connection, status: CampaignStatus) -> list[int]:
     return list(found.scalars())
 
 
+def audience(connection: Connection, campaign_id: int) -> Audience:
+    """Whom a campaign is for, as it was asked."""
+    return Audience.from_json(
+        connection.execute(select(campaigns.c.audience).where(campaigns.c.id == campaign_id)).scalar_one()
+    )
+
+
 def status(connection: Connection, campaign_id: int) -> CampaignState:
     """Where a campaign stands. Raises NotFound."""
+    require_possible(campaign_id)
     found = _states(connection, campaigns.c.id == campaign_id)
     if not found:
-        raise NotFound(f"there is no campaign {campaign_id}.", cure="See 'mailer campaigns'.")
+        raise _no_such(campaign_id)
     return found[0]
 
 
@@ -204,13 +234,7 @@ def withhold_if_cancelled(connection: Connection, campaign_id: int) -> None:
 
 def finish_if_done(connection: Connection, campaign_id: int, now: datetime) -> bool:
     """sending -> finished, when no chunk has work left; held ones may remain."""
-    has_open = exists().where(chunks.c.campaign_id == campaign_id, chunks.c.state.in_(OPEN))
-    changed = connection.execute(
-        update(campaigns)
-        .where(campaigns.c.id == campaign_id, campaigns.c.status == CampaignStatus.SENDING, ~has_open)
-        .values(status=CampaignStatus.FINISHED, finished_at=now)
-    )
-    return changed.rowcount == 1
+    return connection.execute(_FINISH, {"campaign": campaign_id, "at": now}).rowcount == 1
 
 
 def finish_all_done(connection: Connection, now: datetime) -> None:
@@ -270,7 +294,7 @@ def _refuse_unless(connection: Connection, campaign_id: int, wanted: CampaignSta
         select(campaigns.c.status).where(campaigns.c.id == campaign_id)
     ).scalar_one_or_none()
     if found is None:
-        raise NotFound(f"there is no campaign {campaign_id}.", cure="See 'mailer campaigns'.")
+        raise _no_such(campaign_id)
     if found == wanted:
         return False
     raise NewsletterError(

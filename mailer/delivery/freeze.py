@@ -35,6 +35,7 @@ from mailer.delivery import plan as planning
 from mailer.delivery.audience import Audience, SkipReason, people
 from mailer.delivery.body import Individual, draw_nonce
 from mailer.delivery.campaigns import cancel, finish_if_done
+from mailer.delivery.owners import is_gone
 from mailer.delivery.plan import Leaves, Plan
 from mailer.delivery.tables import (
     campaign_stories,
@@ -165,14 +166,14 @@ def take_up(
     database: Database, *, settings: Settings, leaves: Leaves, clock: Callable[[], datetime]
 ) -> list[int]:
     """Freeze what somebody began to prepare and did not end; the campaigns frozen."""
+    too_old = clock() - PREPARING_MAX
     with database.reader() as connection:
-        left = connection.execute(
-            select(campaigns.c.id).where(
-                campaigns.c.status == CampaignStatus.PREPARING,
-                campaigns.c.created_at <= clock() - PREPARING_MAX,
+        preparing = connection.execute(
+            select(campaigns.c.id, campaigns.c.owner, campaigns.c.created_at).where(
+                campaigns.c.status == CampaignStatus.PREPARING
             )
-        ).scalars()
-        found = list(left)
+        )
+        found = [row.id for row in preparing if row.created_at <= too_old or is_gone(row.owner)]
     return [
         campaign_id
         for campaign_id in found

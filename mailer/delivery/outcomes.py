@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, insert, or_, select, update
+from sqlalchemy import Connection, Row, and_, bindparam, func, insert, or_, select, update
 
 from mailer.delivery import reconcile
-from mailer.delivery.campaigns import finish_if_done, hold_back, pause_if_sending, withhold_if_cancelled
+from mailer.delivery.campaigns import OPEN, finish_if_done, hold_back, pause_if_sending, withhold_if_cancelled
 from mailer.delivery.tables import attempts, campaigns, chunks, deliveries
 from mailer.delivery.transport import (
     Accepted,
@@ -42,6 +42,36 @@ BACK_OFF_MAX_SECONDS = 60.0
 DOUBTS_BEFORE_PAUSE = 10
 
 _REFUSED = (BadRecipients, BadBody, BadSomewhere, TooLarge, Stopped, Busy)
+
+
+# Statements of every accepted call, made once.
+_END_ATTEMPT = (
+    update(attempts)
+    .where(attempts.c.id == bindparam("attempt"))
+    .values(
+        outcome=bindparam("ended"),
+        ended_at=bindparam("at"),
+        http_status=bindparam("status"),
+        message_id=bindparam("message"),
+        detail=bindparam("said"),
+    )
+)
+_IS_OURS = and_(
+    chunks.c.id == bindparam("chunk"),
+    chunks.c.state == ChunkState.SUBMITTING,
+    chunks.c.owner == bindparam("by"),
+)
+_OUR_CHUNK = (
+    select(chunks, campaigns.c.proven, func.coalesce(chunks.c.parent_id, chunks.c.id).label("head_id"))
+    .join(campaigns, campaigns.c.id == chunks.c.campaign_id)
+    .where(_IS_OURS)
+)
+_ACCEPT_CHUNK = update(chunks).where(_IS_OURS).values(state=ChunkState.ACCEPTED, owner=None, lease_until=None)
+_ACCEPT_LETTERS = (
+    update(deliveries)
+    .where(deliveries.c.chunk_id == bindparam("chunk"), deliveries.c.handover == Handover.WAITING)
+    .values(handover=Handover.ACCEPTED)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,30 +133,21 @@ def _end_attempt(connection: Connection, answer: Answer, called: Called, now: da
         outcome = AttemptOutcome.REFUSED
         detail = answer.reason if isinstance(answer, Stopped) else answer.detail
     connection.execute(
-        update(attempts)
-        .where(attempts.c.id == called.attempt_id)
-        .values(
-            outcome=outcome,
-            ended_at=now,
-            http_status=answer.status,
-            message_id=answer.message_id if isinstance(answer, Accepted | Uncertain) else None,
-            detail=detail,
-        )
+        _END_ATTEMPT,
+        {
+            "attempt": called.attempt_id,
+            "ended": outcome,
+            "at": now,
+            "status": answer.status,
+            "message": answer.message_id if isinstance(answer, Accepted | Uncertain) else None,
+            "said": detail,
+        },
     )
 
 
-def _chunk(connection: Connection, called: Called) -> Row[Any] | None:
+def _chunk(connection: Connection, called: Called) -> Any:
     """The chunk while it is ours, with the account of its family and whether the campaign is proven."""
-    head = func.coalesce(chunks.c.parent_id, chunks.c.id).label("head_id")
-    return connection.execute(
-        select(chunks, campaigns.c.proven, head)
-        .join(campaigns, campaigns.c.id == chunks.c.campaign_id)
-        .where(
-            chunks.c.id == called.chunk_id,
-            chunks.c.state == ChunkState.SUBMITTING,
-            chunks.c.owner == called.owner,
-        )
-    ).one_or_none()
+    return connection.execute(_OUR_CHUNK, {"chunk": called.chunk_id, "by": called.owner}).one_or_none()
 
 
 def _record_late(connection: Connection, answer: Answer, called: Called, now: datetime) -> None:
@@ -140,8 +161,8 @@ def _record_late(connection: Connection, answer: Answer, called: Called, now: da
 
 
 def _accept(connection: Connection, called: Called, *, is_first: bool) -> None:
-    _leave(connection, called, ChunkState.ACCEPTED)
-    _hand(connection, called, Handover.ACCEPTED)
+    connection.execute(_ACCEPT_CHUNK, {"chunk": called.chunk_id, "by": called.owner})
+    connection.execute(_ACCEPT_LETTERS, {"chunk": called.chunk_id})
     if is_first:
         connection.execute(update(campaigns).where(campaigns.c.id == called.campaign_id).values(proven=True))
 
@@ -195,7 +216,7 @@ def _stop_for_body(connection: Connection, called: Called, detail: str) -> None:
 
 def _reject(connection: Connection, called: Called, row: Row[Any], answer: BadRecipients) -> None:
     named = [called.deliveries[place] for place in answer.places if place < len(called.deliveries)]
-    before = _family_rejects(connection, row.head_id)
+    before = _rejects(connection, row)
     _count(connection, row.head_id, rejects=len(named))
     if before <= REJECTS_BEFORE_PAUSE < before + len(named):
         # Whoever resumes has seen it: from then on those still named are rejected.
@@ -213,10 +234,13 @@ def _reject(connection: Connection, called: Called, row: Row[Any], answer: BadRe
 
 
 def _look_for_it(connection: Connection, called: Called, row: Row[Any], answer: BadSomewhere) -> None:
-    """Halve the chunk; a single reader is the one that was looked for."""
+    """Halve the chunk; a single reader is the one that was looked for, once anything has ever passed."""
     _count(connection, row.head_id, probes=1)
     if len(called.deliveries) == 1:
-        _reject(connection, called, row, BadRecipients((0,), answer.detail))
+        if row.proven:
+            _reject(connection, called, row, BadRecipients((0,), answer.detail))
+        else:
+            _try_the_others(connection, called, row, answer)
         return
     probes = connection.execute(select(chunks.c.probes).where(chunks.c.id == row.head_id)).scalar_one()
     if probes == PROBES_BEFORE_PAUSE and not _family_has_passed(connection, row.head_id):
@@ -226,23 +250,56 @@ def _look_for_it(connection: Connection, called: Called, row: Row[Any], answer: 
     _halve(connection, called, row)
 
 
+def _try_the_others(connection: Connection, called: Called, row: Row[Any], answer: BadSomewhere) -> None:
+    """Put one reader behind all others: nobody is rejected while it may be the letter that is refused."""
+    rounds = row.probes + 1
+    _divide(connection, called, row, [called.deliveries], probes=rounds)
+    untried = connection.execute(
+        select(chunks.c.id)
+        .where(
+            chunks.c.campaign_id == called.campaign_id, chunks.c.state.in_(OPEN), chunks.c.probes < rounds
+        )
+        .limit(1)
+    )
+    if untried.first() is None:
+        pause_if_sending(
+            connection,
+            called.campaign_id,
+            f"SendGrid refused every reader of this campaign, each alone: {_sentence(answer.detail)} "
+            "Nobody was rejected for it. Mend the cause, then resume.",
+        )
+
+
 def _halve(connection: Connection, called: Called, row: Row[Any]) -> None:
     middle = (len(called.deliveries) + 1) // 2
-    for half in (called.deliveries[:middle], called.deliveries[middle:]):
+    _divide(connection, called, row, [called.deliveries[:middle], called.deliveries[middle:]])
+
+
+def _divide(
+    connection: Connection,
+    called: Called,
+    row: Row[Any],
+    parts: Sequence[Sequence[int]],
+    *,
+    probes: int = 0,
+) -> None:
+    """Chunks of these letters come last in line; the old one keeps what is out already."""
+    for part in parts:
         made = connection.execute(
             insert(chunks)
             .values(
                 campaign_id=row.campaign_id,
                 edition_id=row.edition_id,
                 state=ChunkState.WAITING,
-                recipients=len(half),
+                recipients=len(part),
                 parent_id=row.head_id,
+                probes=probes,
             )
             .returning(chunks.c.id)
         ).scalar_one()
         connection.execute(
             update(deliveries)
-            .where(deliveries.c.id.in_(half), deliveries.c.chunk_id == called.chunk_id)
+            .where(deliveries.c.id.in_(part), deliveries.c.chunk_id == called.chunk_id)
             .values(chunk_id=made)
         )
     _leave(connection, called, ChunkState.SPLIT, recipients=chunks.c.rejected + chunks.c.withheld)
@@ -272,14 +329,6 @@ def _leave(connection: Connection, called: Called, state: ChunkState, **values: 
     )
 
 
-def _hand(connection: Connection, called: Called, new: Handover) -> None:
-    connection.execute(
-        update(deliveries)
-        .where(deliveries.c.chunk_id == called.chunk_id, deliveries.c.handover == Handover.WAITING)
-        .values(handover=new)
-    )
-
-
 def _count(connection: Connection, head_id: int, *, rejects: int = 0, probes: int = 0) -> None:
     connection.execute(
         update(chunks)
@@ -288,8 +337,10 @@ def _count(connection: Connection, head_id: int, *, rejects: int = 0, probes: in
     )
 
 
-def _family_rejects(connection: Connection, head_id: int) -> int:
-    return int(connection.execute(select(chunks.c.rejects).where(chunks.c.id == head_id)).scalar_one())
+def _rejects(connection: Connection, row: Row[Any]) -> int:
+    """Readers refused so far: of the chunk's family; of the whole campaign while nothing ever passed."""
+    counted = chunks.c.id == row.head_id if row.proven else chunks.c.campaign_id == row.campaign_id
+    return int(connection.execute(select(func.coalesce(func.sum(chunks.c.rejects), 0)).where(counted)).scalar_one())
 
 
 def _family_has_passed(connection: Connection, head_id: int) -> bool:

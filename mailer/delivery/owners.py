@@ -7,6 +7,7 @@ cannot be known (another machine, another container), the lease alone decides.
 import os
 import socket
 import uuid
+from functools import cache
 from pathlib import Path
 
 # One value for the life of this process: a later process may get the same number.
@@ -34,9 +35,20 @@ def is_gone(owner: str | None) -> bool:
         return True
     except OSError:
         return False
-    return False
+    return _is_corpse(number)
 
 
+def _is_corpse(number: int) -> bool:
+    """Whether a process is dead and merely not yet buried by its parent (Linux tells)."""
+    try:
+        status = Path(f"/proc/{number}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return False
+    # proc(5): the state follows the name, which stands in brackets and may hold anything.
+    return status.rpartition(")")[2].split()[:1] in (["Z"], ["X"])
+
+
+@cache
 def _machine() -> str:
     """This host, this boot and this process namespace: numbers of processes compare within it only."""
     try:

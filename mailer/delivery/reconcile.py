@@ -32,14 +32,15 @@ SEEN = "; an event showed that it went"
 SAID = "; a person said that it went"
 DROPPED = "dropped"  # the reason that keeps a withheld letter's place taken (uq_delivery_once)
 
+# Made once: every run of every thread asks it.
+_IN_HAND = select(
+    chunks.c.id, chunks.c.campaign_id, chunks.c.state, chunks.c.owner, chunks.c.lease_until
+).where(chunks.c.state.in_((ChunkState.CLAIMED, ChunkState.SUBMITTING)))
+
 
 def expire(connection: Connection, now: datetime) -> int:
     """Take over from whoever died: their chunks, by lease or by a process that is gone. How many."""
-    rows = connection.execute(
-        select(chunks.c.id, chunks.c.campaign_id, chunks.c.state, chunks.c.owner, chunks.c.lease_until).where(
-            chunks.c.state.in_((ChunkState.CLAIMED, ChunkState.SUBMITTING))
-        )
-    ).all()
+    rows = connection.execute(_IN_HAND).all()
     taken = 0
     for row in rows:
         if row.lease_until is not None and row.lease_until > now and not owners.is_gone(row.owner):

@@ -17,18 +17,20 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
     Connection,
+    Integer,
     and_,
     bindparam,
     case,
     exists,
-    func,
     insert,
     or_,
     select,
+    type_coerce,
     update,
 )
 from sqlalchemy.orm import aliased
@@ -57,15 +59,50 @@ from subscribers.models import SubscriberStatus, UTCTime
 LETTERS_KEPT = 32
 
 
+# Statements of every call are made once: making one costs as much as running it.
+
+
+def _claiming(*conditions: ColumnElement[bool]) -> Any:
+    other = aliased(chunks)
+    in_flight = exists().where(
+        other.c.campaign_id == chunks.c.campaign_id,
+        other.c.state.in_((ChunkState.CLAIMED, ChunkState.SUBMITTING)),
+    )
+    next_one = (
+        select(chunks.c.id)
+        .join(campaigns, campaigns.c.id == chunks.c.campaign_id)
+        .where(
+            chunks.c.state == ChunkState.WAITING,
+            campaigns.c.status == CampaignStatus.SENDING,
+            or_(campaigns.c.not_before.is_(None), campaigns.c.not_before <= bindparam("at")),
+            # The first call goes alone: what is wrong with it is wrong with all.
+            or_(campaigns.c.proven, ~in_flight),
+            *conditions,
+        )
+        .order_by(chunks.c.id)
+        .limit(1)
+        .scalar_subquery()
+    )
+    return (
+        update(chunks)
+        .where(chunks.c.id == next_one, chunks.c.state == ChunkState.WAITING)
+        .values(state=ChunkState.CLAIMED, owner=bindparam("by"), lease_until=bindparam("until"))
+        .returning(chunks.c.id, chunks.c.campaign_id, chunks.c.edition_id)
+    )
+
+
+_CLAIM_ANY = _claiming()
+_CLAIM_OF_CAMPAIGN = _claiming(chunks.c.campaign_id == bindparam("only"))
+
 # The letters of a chunk that are to go, each with its reader as it stands now, and why it is not to go.
-# Made once: building a statement costs as much as running it.
 _LETTERS = (
     select(
         deliveries.c.id,
         deliveries.c.email,
-        deliveries.c.measured,
+        # As numbers: a thousand rows need no conversion then.
+        type_coerce(deliveries.c.measured, Integer),
         subscribers.c.name,
-        func.coalesce(subscribers.c.track_consent, False),
+        type_coerce(subscribers.c.track_consent, Integer),
         case(
             (or_(deliveries.c.email == "", subscribers.c.id.is_(None)), "erased"),
             (suppressions.c.key_hash.is_not(None), "suppressed"),
@@ -78,6 +115,22 @@ _LETTERS = (
     .where(deliveries.c.chunk_id == bindparam("chunk"), deliveries.c.handover == Handover.WAITING)
     .order_by(deliveries.c.id)
 )
+
+_BEGIN = (
+    update(chunks)
+    .where(
+        chunks.c.id == bindparam("chunk"),
+        chunks.c.state == ChunkState.CLAIMED,
+        chunks.c.owner == bindparam("by"),
+        exists().where(campaigns.c.id == chunks.c.campaign_id, campaigns.c.status == CampaignStatus.SENDING),
+    )
+    .values(
+        state=ChunkState.SUBMITTING,
+        lease_until=bindparam("until"),
+        withheld=chunks.c.withheld + bindparam("out", type_=Integer()),
+    )
+)
+_ATTEMPT = insert(attempts)
 
 
 class Worked(StrEnum):
@@ -163,31 +216,9 @@ def run_once(sending: Sending, owner: str, campaign_id: int | None = None) -> St
 def _claim(
     connection: Connection, sending: Sending, owner: str, campaign_id: int | None, now: datetime
 ) -> _Claim | None:
-    other = aliased(chunks)
-    in_flight = exists().where(
-        other.c.campaign_id == chunks.c.campaign_id,
-        other.c.state.in_((ChunkState.CLAIMED, ChunkState.SUBMITTING)),
-    )
-    next_one = (
-        select(chunks.c.id)
-        .join(campaigns, campaigns.c.id == chunks.c.campaign_id)
-        .where(
-            chunks.c.state == ChunkState.WAITING,
-            campaigns.c.status == CampaignStatus.SENDING,
-            or_(campaigns.c.not_before.is_(None), campaigns.c.not_before <= now),
-            # The first call goes alone: what is wrong with it is wrong with all.
-            or_(campaigns.c.proven, ~in_flight),
-            *([chunks.c.campaign_id == campaign_id] if campaign_id is not None else []),
-        )
-        .order_by(chunks.c.id)
-        .limit(1)
-        .scalar_subquery()
-    )
     row = connection.execute(
-        update(chunks)
-        .where(chunks.c.id == next_one, chunks.c.state == ChunkState.WAITING)
-        .values(state=ChunkState.CLAIMED, owner=owner, lease_until=_lease(sending, now))
-        .returning(chunks.c.id, chunks.c.campaign_id, chunks.c.edition_id)
+        _CLAIM_ANY if campaign_id is None else _CLAIM_OF_CAMPAIGN,
+        {"at": now, "by": owner, "until": _lease(sending, now), "only": campaign_id},
     ).one_or_none()
     return None if row is None else _Claim(row.id, row.campaign_id, row.edition_id, owner)
 
@@ -246,7 +277,7 @@ def _sort_out(connection: Connection, chunk_id: int, settings: Settings, now: da
         if reason is not None:
             found.out.setdefault(reason, []).append(number)
             continue
-        is_measured = individual == "everyone" or (individual == "with-consent" and consents)
+        is_measured = individual == "everyone" or (individual == "with-consent" and consents == 1)
         if is_measured != was_measured:
             found.consent_changed.setdefault(is_measured, []).append(number)
         found.readers.append(Reader(number, email, name or "", is_measured))
@@ -286,18 +317,14 @@ def _begin(
 ) -> bool:
     """Put the attempt on the disk; False when the campaign or the chunk is no longer ours to send."""
     now = sending.clock()
-    is_sending = exists().where(
-        campaigns.c.id == claim.campaign_id, campaigns.c.status == CampaignStatus.SENDING
-    )
-    number_out = sum(len(numbers) for numbers in sorted_out.out.values())
     changed = connection.execute(
-        update(chunks)
-        .where(_is_ours(claim), is_sending)
-        .values(
-            state=ChunkState.SUBMITTING,
-            lease_until=_lease(sending, now),
-            **({"withheld": chunks.c.withheld + number_out} if number_out else {}),
-        )
+        _BEGIN,
+        {
+            "chunk": claim.chunk_id,
+            "by": claim.owner,
+            "until": _lease(sending, now),
+            "out": sum(len(numbers) for numbers in sorted_out.out.values()),
+        },
     )
     if changed.rowcount != 1:
         reconcile.move(connection, claim.chunk_id, ChunkState.CLAIMED, ChunkState.WAITING, owner=claim.owner)
@@ -309,13 +336,14 @@ def _begin(
             update(deliveries).where(deliveries.c.id.in_(numbers)).values(measured=is_measured)
         )
     connection.execute(
-        insert(attempts).values(
-            id=attempt_id,
-            chunk_id=claim.chunk_id,
-            started_at=now,
-            detail="",
-            body_hash=body_hash,
-        )
+        _ATTEMPT,
+        {
+            "id": attempt_id,
+            "chunk_id": claim.chunk_id,
+            "started_at": now,
+            "detail": "",
+            "body_hash": body_hash,
+        },
     )
     return True
 
