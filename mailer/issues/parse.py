@@ -365,7 +365,7 @@ class _Body:
         """The pieces of "Example press release, https://…": the address is the reference."""
         start, end = span
         message = (
-            f"reference {len(self._references) + 1} is its address only; the words beside it are kept here."
+            f"only the address of reference {len(self._references) + 1} is printed, not the words beside it."
         )
         cure = "Put only the address of the source on this line."
         self._warnings.append(Problem(message, row.number, "references", cure))
