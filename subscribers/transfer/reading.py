@@ -1,7 +1,8 @@
 """A CSV file as rows of cells, each with the physical line on which it begins; the header's line is 1.
 
-Streams, and never holds more than one row: a quote that nobody closed costs its own row, not the rest
-of the file. Bytes that are neither UTF-8 nor UTF-16 (by its BOM) refuse the file, with their offset.
+Streams, and never holds more than one row. A line within quotes is never read as a row, whatever is
+wrong with the row it stands in: a quote that nobody closed costs all lines to the next one. Bytes that
+are neither UTF-8 nor UTF-16 (by its BOM) refuse the file, with their offset.
 """
 
 import codecs
@@ -19,7 +20,6 @@ from subscribers.errors import NewsletterError
 
 DELIMITERS = ",;\t"
 # A row that goes on longer than this has lost a closing quote.
-ROW_MAX_LINES = 200
 ROW_MAX_CHARACTERS = 1_000_000
 # So many rows with quotes that do not match are no slips: the file is quoted in another way.
 BROKEN_ROWS_MAX = 10_000
@@ -81,7 +81,7 @@ def find_header(file: IO[str], wanted: frozenset[str], *, name: str) -> Source:
 
     Raises NewsletterError naming the columns that were found.
     """
-    lines = [text for _ in range(HEADER_LINES) if (text := file.readline(ROW_MAX_CHARACTERS))]
+    lines = [text for _ in range(HEADER_LINES) if (text := _read_line(file))]
     said = _EXCEL_DELIMITER.fullmatch(lines[0]) if lines else None
     before = 1 if said else 0
     looked_at = lines[before:]
@@ -116,7 +116,7 @@ def read_rows(
 ) -> Iterator[tuple[int, list[str] | BrokenRow]]:
     """(line, cells) of every row, `looked_at` lines first; blank lines are passed over.
 
-    A row that cannot be taken apart is given as BrokenRow, and reading goes on with its second line.
+    A row that cannot be taken apart is given as BrokenRow, and reading goes on below its last line.
     """
     pending = list(looked_at)
     first = lines_before + 1  # line on which the present reader began
@@ -141,9 +141,10 @@ def read_rows(
                     line=line,
                     cure="Quote cells with double quotes, and double a quote inside a cell.",
                 ) from None
-            yield line, BrokenRow(_reason(str(error)))
-            first = line + 1
-            pending = row_lines[1:] + pending
+            length = len(row_lines) + _skip_to_end(file, pending, row_lines, delimiter)
+            goes_on = f" (lines {line:,} to {line + length - 1:,} are one row)" if length > 1 else ""
+            yield line, BrokenRow(_reason(str(error)) + goes_on)
+            first = line + length
 
 
 class _TooLong(csv.Error):
@@ -151,32 +152,62 @@ class _TooLong(csv.Error):
 
 
 def _lines(file: IO[str], pending: list[str], row_lines: list[str]) -> Iterator[str]:
-    """Lines that were put back, then the file's; all of the present row are kept in `row_lines`."""
-    while True:
-        if pending:
-            line = pending.pop(0)
-        else:
-            line = file.readline(ROW_MAX_CHARACTERS)
-            if len(line) == ROW_MAX_CHARACTERS:
-                _skip_line(file, line)
-        if not line:
-            return
+    """Lines that were looked at, then the file's; all of the present row are kept in `row_lines`."""
+    size = 0
+    while line := pending.pop(0) if pending else _read_line(file):
+        size = size + len(line) if row_lines else len(line)
         row_lines.append(line)
-        if len(line) == ROW_MAX_CHARACTERS:
+        if len(line) >= ROW_MAX_CHARACTERS:
             raise _TooLong(f"a row has more than {ROW_MAX_CHARACTERS:,} characters")
-        if len(row_lines) > 1:
-            if len(row_lines) > ROW_MAX_LINES:
-                raise _TooLong(f"a row goes on for more than {ROW_MAX_LINES} lines: is a quote not closed?")
-            if sum(map(len, row_lines)) > ROW_MAX_CHARACTERS:
-                raise _TooLong(
-                    f"a row has more than {ROW_MAX_CHARACTERS:,} characters: is a quote not closed?"
-                )
+        if size > ROW_MAX_CHARACTERS:
+            raise _TooLong(f"a row has more than {ROW_MAX_CHARACTERS:,} characters: is a quote not closed?")
         yield line
 
 
-def _skip_line(file: IO[str], line: str) -> None:
-    while line and not line.endswith(("\n", "\r")):
-        line = file.readline(ROW_MAX_CHARACTERS)
+def _read_line(file: IO[str]) -> str:
+    """The next line; of one that is too long the beginning, with as odd a number of quotes as all of it."""
+    line = piece = file.readline(ROW_MAX_CHARACTERS)
+    if len(line) < ROW_MAX_CHARACTERS:
+        return line
+    quotes = 0
+    while piece and not piece.endswith(("\n", "\r")):
+        piece = file.readline(ROW_MAX_CHARACTERS)
+        quotes += piece.count('"')
+    return line + '"' * (quotes % 2)
+
+
+def _skip_to_end(file: IO[str], pending: list[str], row_lines: list[str], delimiter: str) -> int:
+    """Read past the lines that a broken row has left, to the end of its quoted cell; how many."""
+    is_open = False
+    for line in row_lines:
+        is_open = _ends_open(line, delimiter, is_open)
+    skipped = 0
+    while is_open and (line := pending.pop(0) if pending else _read_line(file)):
+        is_open = _ends_open(line, delimiter, is_open)
+        skipped += 1
+    return skipped
+
+
+def _ends_open(line: str, delimiter: str, is_open: bool) -> bool:
+    """Whether a line ends within quotes; text behind a closing quote is taken as spreadsheets take it."""
+    if len(line) >= ROW_MAX_CHARACTERS:
+        return is_open ^ bool(line.count('"') % 2)
+    at = 0
+    while True:
+        if not is_open and not line.startswith('"', at):
+            at = line.find(delimiter, at) + 1
+            if not at:
+                return False
+            continue
+        closing = line.find('"', at if is_open else at + 1)
+        while closing >= 0 and line.startswith('""', closing):
+            closing = line.find('"', closing + 2)
+        if closing < 0:
+            return True
+        is_open = False
+        at = line.find(delimiter, closing) + 1
+        if not at:
+            return False
 
 
 def _reason(said: str) -> str:

@@ -106,14 +106,44 @@ def test_a_file_that_fails_late_changes_nothing(site: PeopleSite) -> None:
     assert not site.exists("r0@example.com")
 
 
-def test_an_unclosed_quote_costs_its_own_row_only(site: PeopleSite) -> None:
-    rows = 'email,name\na@example.com,"Ada\n' + "".join(f"r{n}@example.com,R\n" for n in range(500))
+def test_lines_within_quotes_are_never_rows_of_their_own(site: PeopleSite) -> None:
+    long = "intro\n" * 220
+    report = site.import_rows(
+        f'email,note\na@example.com,"{long}injected@evil.example,hello\n"\nb@example.com,fine\n'
+        f'c@example.com,"{long}injected@evil.example,hello\n" and more\nd@example.com,fine\n'
+        f'e@example.com,"one" two,"\ninjected@evil.example,hello\n"\nf@example.com,fine\n'
+        f'g@example.com,"{"x" * 140_000}\ninjected@evil.example,hello\n"\nh@example.com,fine\n'
+    )
+    assert refused(report).keys() == {225, 448, 452}
+    assert refused(report)[225].endswith("(lines 225 to 446 are one row)")
+    assert site.show("a@example.com")["attributes"]["note"].endswith("injected@evil.example,hello")
+    assert not site.exists("injected@evil.example")
+    assert all(site.exists(f"{name}@example.com") for name in "abdfh")
+
+
+def test_a_line_that_is_too_long_keeps_its_quotes_in_mind(site: PeopleSite) -> None:
+    report = site.import_rows(
+        f'email,note\na@example.com,"{"x" * 3_000_000}\ninjected@evil.example,hello\n"\nb@example.com,fine\n'
+        f'c@example.com,{"x" * 1_500_000}"\nd@example.com,fine\nnobody,\n'
+    )
+    assert not site.exists("injected@evil.example")
+    assert site.exists("b@example.com")
+    assert refused(report).keys() >= {2, 6}
+
+
+def test_a_long_line_near_the_top_is_one_line(site: PeopleSite) -> None:
+    report = site.import_rows(f"email,note\na@example.com,{'x' * 2_500_000}\nnobody,\nb@example.com,\n")
+    assert refused(report).keys() == {2, 3}
+    assert site.exists("b@example.com")
+
+
+def test_an_unclosed_quote_is_one_row_to_the_end_and_says_so(site: PeopleSite) -> None:
+    rows = 'email,name\na@example.com,A\nb@example.com,"Ben\n' + "c@example.com,C\n" * 20_000
     report = site.import_rows(rows)
-    assert counts(report) == (500, 0, 0, 0, 1)
-    assert refused(report) == {2: "a row goes on for more than 200 lines: is a quote not closed?"}
+    assert counts(report) == (1, 0, 0, 0, 1)
+    assert refused(report)[3].endswith("is a quote not closed? (lines 3 to 20,003 are one row)")
     report = site.import_rows('email,name\nb@example.com,"Ben\nc@example.com,Cleo\n', name="short.csv")
-    assert refused(report) == {2: "a quote is opened and never closed"}
-    assert site.exists("c@example.com")
+    assert refused(report) == {2: "a quote is opened and never closed (lines 2 to 3 are one row)"}
 
 
 def test_stray_quotes_cost_their_own_rows_only(site: PeopleSite) -> None:
@@ -121,7 +151,7 @@ def test_stray_quotes_cost_their_own_rows_only(site: PeopleSite) -> None:
         'email,name\na@example.com,"Ada" B\nb@example.com,Ben "B"\nc@example.com,"Cleo ""C"" D"\n'
         'd@example.com,"D\ne@example.com,"E\nf@example.com,F\n'
     )
-    assert refused(report).keys() == {2, 5, 6}
+    assert refused(report).keys() == {2, 5}
     assert site.show("b@example.com")["name"] == 'Ben "B"'
     assert site.show("c@example.com")["name"] == 'Cleo "C" D'
     assert site.exists("f@example.com")
@@ -132,7 +162,7 @@ def test_quotes_that_never_match_end_the_import_early(
 ) -> None:
     monkeypatch.setattr(reading, "BROKEN_ROWS_MAX", 50)
     with pytest.raises(NewsletterError, match="quotes that do not match"):
-        site.import_rows("email,name\n" + 'x","\n' * 300)
+        site.import_rows("email,name\n" + '"x"y\n' * 300)
 
 
 def test_huge_cells_and_lines_are_refused_and_passed_over(site: PeopleSite) -> None:
