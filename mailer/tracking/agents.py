@@ -55,6 +55,25 @@ _TOOL = re.compile(
     r"windowspowershell",
     re.IGNORECASE,
 )
+# Mail clients by the names they give themselves; ua-parser knows few of them.
+_MAIL_CLIENTS = (
+    "Airmail|Apple Mail|AppleMail|AquaMail|Aqua Mail|Betterbird|Blue Mail|BlueMail|Claws Mail|CloudMagic|"
+    "Delta Chat|DeltaChat|Edison Mail|EdisonMail|eM Client|eMClient|Eudora|FairEmail|Foxmail|GmailMobile|"
+    "GyazMail|HCL Notes|HCL Verse|IBM Notes|Incredimail|K-9|K9Mail|KMail|Kontact|Lotus Notes|Lotus-Notes|"
+    "Mail Master|MailMaster|Mailbird|MailMate|Mailspring|Microsoft Outlook|Mimestream|MSOutlook|myMail|"
+    "NeoMutt|Outlook Express|Outlook|Pegasus Mail|Polymail|Postbox|Proton Mail|ProtonMail|Readdle|"
+    "Samsung Email|SamsungEmail|Superhuman|Sylpheed|The Bat|Thunderbird|Trojita|Tutanota|TypeApp|"
+    "Windows Live Mail|Windows Mail|Windows-Mail|WindowsMail|Yahoo Mail|YahooMail|YahooMobileMail|"
+    "Zoho Mail|ZohoMail"
+)
+# Names that are words of their own ("Apache Spark", "curl (Alpine Linux)"): as the first word only.
+_MAIL_CLIENT_WORDS = (
+    "Alpine|Balsa|Boxer|Canary|Edison|Evolution|Geary|Gmail|Hiri|Interlink|Missive|Mutt|Newton|Nine|Notes|"
+    "Outlook|Proton|Shortwave|Spark|Tuta"
+)
+_MAIL_CLIENT = re.compile(
+    rf"(?:(?<![\w-])(?:{_MAIL_CLIENTS})|^(?:{_MAIL_CLIENT_WORDS}))(?![A-Za-z])", re.IGNORECASE
+)
 _FAMILY = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._/+()-]*")
 # ua-parser's word for a device that is a robot.
 _SPIDER = "Spider"
@@ -89,11 +108,15 @@ def judge_agent(agent: str) -> AgentVerdict:
         return _said(Verdict.MACHINE, "scanner", "Scanner")
     parsed = parse(text)
     family = _clean(parsed.user_agent.family if parsed.user_agent else "")
-    if _TOOL.search(text):
+    client = _MAIL_CLIENT.search(text)
+    # A client that begins with its own name may name the library it fetches with behind it.
+    if _TOOL.search(text) and (client is None or client.start() > 0):
         return _said(Verdict.UNKNOWN, "tool", family or "Tool")
     is_spider = parsed.device is not None and parsed.device.family == _SPIDER
     if is_spider or _ROBOT.search(text):
         return _said(Verdict.MACHINE, "robot", family or "Robot")
+    if client is not None:
+        return _said(Verdict.HUMAN, "reader-agent", _clean(client[0]) or family)
     if not family:
         return _said(Verdict.UNKNOWN, "unknown-agent", "")
     return _said(Verdict.HUMAN, "reader-agent", family)

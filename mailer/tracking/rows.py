@@ -80,8 +80,8 @@ class EventRow:
     effect: Effect
 
 
-def read_rows(raw: bytes) -> tuple[list[EventRow], int]:
-    """The events of a body and the number of rows that are none; an unreadable body is one such row."""
+def read_rows(raw: bytes) -> tuple[list[EventRow], list[str]]:
+    """The events of a body and a key for each row that is none; an unreadable body is one such row."""
     try:
         body = orjson.loads(raw)
     except orjson.JSONDecodeError:
@@ -89,10 +89,15 @@ def read_rows(raw: bytes) -> tuple[list[EventRow], int]:
             # Slower, and generous: NaN, lone surrogates and numbers of any size.
             body = json.loads(raw)
         except (ValueError, RecursionError):
-            return [], 1
+            return [], [HASH_PREFIX + hashlib.sha256(raw).hexdigest()]
     entries = body if isinstance(body, list) else [body]
-    rows = [read_row(entry) for entry in entries if isinstance(entry, dict) and _is_event(entry)]
-    return rows, len(entries) - len(rows)
+    rows, unreadable = [], []
+    for entry in entries:
+        if isinstance(entry, dict) and _is_event(entry):
+            rows.append(read_row(entry))
+        else:
+            unreadable.append(_hash(entry))
+    return rows, unreadable
 
 
 def read_row(entry: Mapping[str, Any]) -> EventRow:
@@ -147,7 +152,15 @@ def _dedupe_key(entry: Mapping[str, Any]) -> str:
     event_id = _matching(EVENT_ID, entry.get("sg_event_id"))
     if event_id:
         return SENDGRID_PREFIX + event_id
-    canonical = json.dumps(entry, sort_keys=True, separators=(",", ":"), ensure_ascii=True, default=str)
+    return _hash(entry)
+
+
+def _hash(entry: object) -> str:
+    try:
+        canonical = json.dumps(entry, sort_keys=True, separators=(",", ":"), ensure_ascii=True, default=str)
+    except RecursionError:
+        # Nested beyond any event: what lies on top tells them apart well enough.
+        canonical = json.dumps(sorted(entry) if isinstance(entry, dict) else "deep")
     return HASH_PREFIX + hashlib.sha256(canonical.encode()).hexdigest()
 
 

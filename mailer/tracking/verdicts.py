@@ -12,7 +12,19 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, Connection, String, and_, cast, func, not_, or_, select, update
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Connection,
+    String,
+    and_,
+    cast,
+    func,
+    not_,
+    or_,
+    select,
+    update,
+)
 
 from mailer import dialect
 from mailer.database import Database
@@ -29,8 +41,8 @@ HEAD_WINDOW = timedelta(seconds=10)
 SETTLE_AFTER = BURST_WINDOW + timedelta(seconds=1)
 # Hits settled in one transaction: about 10 ms, since readers' hits wait for the same connection.
 SETTLE_ROWS = 300
-# Between two of them.
-COURTESY_SECONDS = 0.002
+# Rest after each of them, in times of what it took.
+COURTESY = 2.0
 
 OPEN, CLICK = "open", "click"
 HIT_KINDS = (OPEN, CLICK)
@@ -73,21 +85,50 @@ def settle(database: Database, now: datetime) -> int:
     """Settle every hit whose burst window has passed; gives back how many. Several callers do no harm."""
     settled = 0
     while True:
-        with database.tracking() as connection:
-            count = settle_some(connection, now)
+        started = time.monotonic()
+        count = _settle_some(database, now)
         settled += count
         if count < SETTLE_ROWS:
             break
-        # Readers' hits wait for the same connection, and whoever just had it would get it again.
-        time.sleep(COURTESY_SECONDS)
+        # Readers' hits wait for the same lock, and nobody waits for a verdict.
+        time.sleep(COURTESY * (time.monotonic() - started))
     if settled:
         database.tend_log()
     return settled
 
 
-def settle_some(connection: Connection, now: datetime) -> int:
-    """Settle up to SETTLE_ROWS hits within the caller's transaction."""
-    due = connection.execute(
+def _settle_some(database: Database, now: datetime) -> int:
+    """Settle up to SETTLE_ROWS hits: looked at without the write lock, then written in one short stroke.
+
+    A hit that comes between is unsettled, and looks at its neighbours when its own turn comes.
+    """
+    with database.reader() as connection:
+        due = _due(connection, now)
+        if not due:
+            return 0
+        letters = {row.delivery_id for row in due}
+        labelled, changed = _find_bursts(connection, letters, [row.occurred_at for row in due])
+    human = [row for row in due if row.verdict == Verdict.HUMAN and row.id not in labelled]
+    taken_back = {row.delivery_id for row in due if row.rule == HEAD_RULE} | set(changed.values())
+    with database.tracking() as connection:
+        if changed:
+            connection.execute(
+                update(events)
+                .where(events.c.id.in_(list(changed)))
+                .values(verdict=Verdict.MACHINE.value, rule=BURST_RULE)
+            )
+        connection.execute(
+            update(events).where(events.c.id.in_([row.id for row in due])).values(settled=True)
+        )
+        _write_firsts(connection, {row.delivery_id for row in human} | taken_back)
+        _write_engagement(connection, [(row.delivery_id, row.kind, row.occurred_at) for row in human])
+        # Whoever opened a letter has it: that ends a doubt about its call as any event does.
+        reconcile.witness(connection, (), letters)
+    return len(due)
+
+
+def _due(connection: Connection, now: datetime) -> Sequence[Any]:
+    return connection.execute(
         select(
             events.c.id,
             events.c.delivery_id,
@@ -101,24 +142,12 @@ def settle_some(connection: Connection, now: datetime) -> int:
         .order_by(events.c.received_at)
         .limit(SETTLE_ROWS)
     ).all()
-    if not due:
-        return 0
-    letters = {row.delivery_id for row in due}
-    labelled, relabelled = _label_bursts(connection, letters, [row.occurred_at for row in due])
-    connection.execute(update(events).where(events.c.id.in_([row.id for row in due])).values(settled=True))
-    human = [row for row in due if row.verdict == Verdict.HUMAN and row.id not in labelled]
-    taken_back = {row.delivery_id for row in due if row.rule == HEAD_RULE} | relabelled
-    _write_firsts(connection, {row.delivery_id for row in human} | taken_back)
-    _write_engagement(connection, [(row.delivery_id, row.kind, row.occurred_at) for row in human])
-    # Whoever opened a letter has it: that ends a doubt about its call as any event does.
-    reconcile.witness(connection, (), letters)
-    return len(due)
 
 
-def _label_bursts(
+def _find_bursts(
     connection: Connection, letters: Collection[int], times: Sequence[datetime]
-) -> tuple[set[int], set[int]]:
-    """Turn the hits of bursts to `machine`; ids of all such hits, and the deliveries that changed."""
+) -> tuple[set[int], dict[int, int]]:
+    """Ids of the hits in bursts, and of those that are not labelled yet with their deliveries."""
     # Two windows wide: a hit that a new one completes a burst with may itself lie beside a third.
     around = and_(
         events.c.kind.in_(HIT_KINDS),
@@ -137,7 +166,7 @@ def _label_bursts(
         .all()
     )
     if not several:
-        return set(), set()
+        return set(), {}
     rows = connection.execute(
         select(
             events.c.id,
@@ -155,14 +184,10 @@ def _label_bursts(
     labelled: set[int] = set()
     for of_one in hits.values():
         labelled |= in_burst(of_one)
-    changed = [row for row in rows if row.id in labelled and row.verdict != Verdict.MACHINE]
-    if changed:
-        connection.execute(
-            update(events)
-            .where(events.c.id.in_([row.id for row in changed]))
-            .values(verdict=Verdict.MACHINE.value, rule=BURST_RULE)
-        )
-    return labelled, {row.delivery_id for row in changed}
+    changed = {
+        row.id: row.delivery_id for row in rows if row.id in labelled and row.verdict != Verdict.MACHINE
+    }
+    return labelled, changed
 
 
 def _link_of(connection: Connection) -> ColumnElement[str]:

@@ -27,11 +27,16 @@ from mailer.tracking.verdicts import HIT_KINDS
 
 # Rows of one transaction: about 40 ms with a million events stored, and whole POSTs almost always.
 ROWS_A_TRANSACTION = 1_000
+# The kind of a row that was no event: kept to tell a repeated POST, and nothing else.
+MARK_KIND = "unreadable"
 
 
 @dataclass(frozen=True, slots=True)
 class IngestReport:
-    """What became of the rows of a POST; `unknown` of the stored ones have no delivery of ours."""
+    """What became of the rows of a POST; `unknown` of the stored ones have no delivery of ours.
+
+    `repeated` counts what was there before: events, and rows that were no events then either.
+    """
 
     rows: int
     stored: int
@@ -65,10 +70,38 @@ def ingest(
             added, strange = _store(connection, part, tokens=tokens, settings=settings, now=now)
         stored += added
         unknown += strange
-    if unreadable:
+    strange_rows = 0
+    for start in range(0, len(unreadable), ROWS_A_TRANSACTION):
         with database.ledger() as connection:
-            counters.add(connection, {counters.UNREADABLE_ROWS: unreadable})
-    return IngestReport(len(rows) + unreadable, stored, len(rows) - stored, unknown, unreadable)
+            strange_rows += _mark(connection, unreadable[start : start + ROWS_A_TRANSACTION], now)
+    read = len(rows) + len(unreadable)
+    return IngestReport(read, stored, read - stored - strange_rows, unknown, strange_rows)
+
+
+def _mark(connection: Connection, keys: Sequence[str], now: datetime) -> int:
+    """Count the unreadable rows that are new; a mark without their content tells when one comes back."""
+    known = _known(connection, keys)
+    new = [key for key in dict.fromkeys(keys) if key not in known]
+    marks: list[dict[str, Any]] = [
+        {
+            "dedupe_key": key,
+            "campaign_id": None,
+            "delivery_id": None,
+            "kind": MARK_KIND,
+            "occurred_at": now,
+            "received_at": now,
+            "link_id": None,
+            "verdict": None,
+            "rule": None,
+            "settled": True,
+            "detail": {},
+        }
+        for key in new
+    ]
+    if marks:
+        bulk.insert_rows(connection, events, marks)
+    counters.add(connection, {counters.UNREADABLE_ROWS: len(new)})
+    return len(new)
 
 
 def _store(
@@ -98,10 +131,13 @@ def _not_stored(connection: Connection, rows: Iterable[EventRow]) -> list[EventR
     by_key: dict[str, EventRow] = {}
     for row in rows:
         by_key.setdefault(row.dedupe_key, row)
-    known = set(
-        connection.execute(select(events.c.dedupe_key).where(events.c.dedupe_key.in_(list(by_key)))).scalars()
-    )
+    known = _known(connection, by_key)
     return [row for key, row in by_key.items() if key not in known]
+
+
+def _known(connection: Connection, keys: Iterable[str]) -> set[str]:
+    query = select(events.c.dedupe_key).where(events.c.dedupe_key.in_(list(keys)))
+    return set(connection.execute(query).scalars())
 
 
 def _letters_of(

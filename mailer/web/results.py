@@ -27,8 +27,8 @@ from subscribers.errors import NotFound
 CAMPAIGNS_SHOWN = 100
 # Longer lists are what `mailer stats --json` is for.
 LINKS_SHOWN = 40
-# Longer numbers are no id, and more than a database takes.
-MAX_ID = 2**31 - 1
+# More digits are no id, and more than a database or int() takes.
+ID_MAX_DIGITS = 9
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +61,8 @@ def add_results(app: FastAPI, context: WebContext) -> None:
             share=share,
         )
 
-    def results(campaign: int) -> Response:
-        if campaign > MAX_ID:
-            return unknown(context)
+    def results(number: str) -> Response:
+        campaign = _number(number)
         with context.database.reader() as connection:
             try:
                 state = ledger.status(connection, campaign)
@@ -84,11 +83,11 @@ def add_results(app: FastAPI, context: WebContext) -> None:
             best_share=best_share,
         )
 
-    def version(campaign: int, key: str) -> Response:
+    def version(number: str, key: str) -> Response:
         with context.database.reader() as connection:
             row = connection.execute(
                 select(editions.c.html, editions.c.slot_nonce).where(
-                    editions.c.campaign_id == min(campaign, MAX_ID), editions.c.key == key
+                    editions.c.campaign_id == _number(number), editions.c.key == key
                 )
             ).one_or_none()
         if row is None:
@@ -96,8 +95,14 @@ def add_results(app: FastAPI, context: WebContext) -> None:
         return letter_page(fill(row.html, Slots(row.slot_nonce), sample_values()))
 
     app.add_api_route("/", overview, methods=READ_METHODS)
-    app.add_api_route("/campaigns/{campaign:int}", results, methods=READ_METHODS)
-    app.add_api_route("/campaigns/{campaign:int}/versions/{key}", version, methods=READ_METHODS)
+    app.add_api_route("/campaigns/{number}", results, methods=READ_METHODS)
+    app.add_api_route("/campaigns/{number}/versions/{key}", version, methods=READ_METHODS)
+
+
+def _number(text: str) -> int:
+    """The number in an address of a page; 0, which no campaign has, for anything else."""
+    is_number = text.isascii() and text.isdigit() and len(text) <= ID_MAX_DIGITS
+    return int(text) if is_number else 0
 
 
 def share(part: int, base: int) -> float:

@@ -29,6 +29,40 @@ PEOPLE = {
         f"Mozilla/5.0 (Linux; Android 9; CUBOT X18) AppleWebKit/537 {KHTML} Chrome/120.0 Mobile Safari/537"
     ),
 }
+MAIL_CLIENTS = [
+    "Outlook-Android/2.0",
+    "Outlook-iOS/2.0",
+    "K-9 Mail/6.804",
+    "Thunderbird/128.0",
+    "eM Client/9.2.2093",
+    "eMClient/10.0",
+    "Spark/3.0.4 CFNetwork/978.0.7 Darwin/18.7.0",
+    "SamsungEmail/6.1.90",
+    "Evolution 3.52.3",
+    "Postbox/7.0.60",
+    "BlueMail/1.9.8",
+    "Airmail/5.7 CFNetwork/1410.0.3 Darwin/22.6.0",
+    "Apple Mail/16.0",
+    "Newton/11.0",
+    "Mailspring/1.13.3",
+    "The Bat! 11.1",
+    "Foxmail 7.2.25",
+    "ProtonMail/4.0",
+    "Proton Mail/4.0",
+    "FairEmail/1.2200",
+    "Canary/4.21",
+    "AquaMail/1.50",
+    "Nine/4.9.8 okhttp/4.12.0",
+    "Geary/44.1",
+    "KMail/6.0.2",
+    "Claws Mail 4.2.0",
+    "HCL Notes/12.0.2",
+    "Lotus-Notes/6.0",
+    "Windows Mail/16.0",
+    "MailMaster/7.17",
+    "YahooMobileMail/1.0 (Android Mail; 6.0.1)",
+    "GmailMobile/2024.03",
+]
 MACHINES = {
     "Apple's prefetch": ("Mozilla/5.0", "apple-prefetch/1"),
     "Gmail at delivery": (
@@ -41,6 +75,8 @@ MACHINES = {
     "a gateway in a browser's clothes": (CHROME + " Mimecast/2.0", "scanner/1"),
     "Googlebot": ("Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)", "robot/1"),
     "a headless browser": (CHROME.replace("Chrome/", "HeadlessChrome/"), "robot/1"),
+    "a gateway in a mail program's clothes": ("Thunderbird/128.0 (Proofpoint)", "scanner/1"),
+    "a robot in a mail program's clothes": ("Outlook-iOS/2.0 (linkbot)", "robot/1"),
     "a robot nobody knows": ("Mozilla/5.0 (compatible; Fetcher/1.0; +https://scan.example.org)", "robot/1"),
 }
 UNKNOWN = {
@@ -56,6 +92,9 @@ UNKNOWN = {
     ),
     "curl": ("curl/8.10.1", "tool/1"),
     "requests": ("python-requests/2.32.3", "tool/1"),
+    "a tool on a system named like a mail program": ("curl/8.10.1 (Alpine Linux)", "tool/1"),
+    "a tool that names a mail program": ("python-requests/2.32.3 Thunderbird", "tool/1"),
+    "half a mail program's name": ("Sparkling/1.0", "unknown-agent/1"),
     "Go": ("Go-http-client/1.1", "tool/1"),
     "Java": ("Java/21.0.1", "tool/1"),
     "markup": ("<script>alert(1)</script>", "unknown-agent/1"),
@@ -66,6 +105,13 @@ UNKNOWN = {
 @pytest.mark.parametrize("agent", PEOPLE.values(), ids=PEOPLE)
 def test_browsers_and_mail_programs_are_people(agent: str) -> None:
     assert judge_agent(agent).verdict == "human"
+
+
+@pytest.mark.parametrize("agent", MAIL_CLIENTS)
+def test_mail_programs_that_give_nothing_but_a_name_are_people(agent: str) -> None:
+    found = judge_agent(agent)
+    assert found.verdict == "human"
+    assert found.family
 
 
 @pytest.mark.parametrize(("agent", "rule"), MACHINES.values(), ids=MACHINES)

@@ -51,7 +51,7 @@ def test_good_rows_of_a_malformed_post_are_read_and_the_rest_counted() -> None:
 )
 def test_whatever_comes_is_read_or_counted(body: bytes, rows: int, unreadable: int) -> None:
     found, rest = read_rows(body)
-    assert (len(found), rest) == (rows, unreadable)
+    assert (len(found), len(rest)) == (rows, unreadable)
 
 
 @given(st.dictionaries(st.sampled_from(FIELDS), json_values))
