@@ -11,7 +11,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from zoneinfo import available_timezones
 
-from sqlalchemy import ColumnElement, Connection, Text, and_, cast, func, literal, or_, select, true
+from sqlalchemy import ColumnElement, Connection, Text, and_, cast, false, func, literal, or_, select, true
 
 from subscribers.models import SubscriberStatus
 from subscribers.segment_rules import (
@@ -157,7 +157,7 @@ def _attribute() -> Leaf:
         name="attribute",
         example={"name": "country", "is": "FR"},
         meaning="has this value in a column of the imported file: `is` one, `is_one_of` several (letter case "
-        "counts), or `contains` a part (it does not)",
+        "counts), or `contains` a part (the case of the letters A to Z does not count)",
         read=read,
         condition=condition,
         words=words,
@@ -204,7 +204,9 @@ def _zone() -> Leaf:
     def condition(names: tuple[str, ...], _moment: Moment) -> ColumnElement[bool]:
         zone = func.coalesce(subscriber.c.timezone, "")
         in_area = [zone.startswith(f"{name}/", autoescape=True) for name in names if name in areas]
-        return or_(zone.in_(names), *in_area)
+        holds = or_(zone.in_(names), *in_area)
+        # In a function, so that an "any" of such conditions is not one flat OR deeper than SQLite goes.
+        return func.coalesce(holds, false()) if in_area else holds
 
     def words(names: tuple[str, ...]) -> Phrase:
         said = _or(names, quoted=False)
@@ -271,7 +273,8 @@ def _texts(value: Any, what: str, at: str) -> list[str]:
         )
     if len(value) > MAX_CHOICES:
         raise Refused(f"{what} has more than {MAX_CHOICES} values.", at=at)
-    return [text_value(item, f"each of {what}", f"{at}[{index}]") for index, item in enumerate(value)]
+    texts = [text_value(item, f"each of {what}", f"{at}[{index}]") for index, item in enumerate(value)]
+    return list(dict.fromkeys(texts))
 
 
 def _close(name: str, zones: Iterable[str]) -> bool:

@@ -20,10 +20,13 @@ from subscribers.errors import NewsletterError, Problem
 # A rule that a person can still read; far below what SQLite (1,000) and Python nest.
 MAX_DEPTH = 20
 MAX_CONDITIONS = 200
+# Values in the lists of all conditions together; every one is a parameter, of which SQLite takes 32,766.
+MAX_VALUES = 5_000
 MAX_TEXT_BYTES = 65_536
 MAX_VALUE_CHARACTERS = 500
 
 GROUPS = ("all", "any", "not")
+_OTHER_WORDS = {"and": "all", "or": "any"}
 EXAMPLE = '{"all": [{"topic": "car-t"}, {"not": {"list": "internal"}}]}'
 
 
@@ -241,7 +244,7 @@ class _Reader:
 
     def __init__(self, leaves: LeafRegistry) -> None:
         self._leaves = leaves
-        self._conditions = 0
+        self._conditions = self._values = 0
         self.problems: list[Problem] = []
 
     def rule(self, value: Any, path: str, depth: int) -> Rule | None:
@@ -280,7 +283,15 @@ class _Reader:
         leaf = self._leaves.get(name)
         if leaf is None:
             known = [*GROUPS, *self._leaves]
-            self._fault(here, f"there is no condition '{_shown(name)}'.", nearest(name, known))
+            meant = _OTHER_WORDS.get(name.casefold())
+            cure = f"Say '{meant}' instead." if meant else nearest(name, known)
+            self._fault(here, f"there is no condition '{_shown(name)}'.", cure)
+            return None
+        before = self._values
+        self._values += _values_in(value)
+        if self._values > MAX_VALUES:
+            if before <= MAX_VALUES:
+                self._fault(here, f"the lists in the rule have more than {MAX_VALUES:,} values together.")
             return None
         try:
             return Condition(leaf, leaf.read(value))
@@ -292,6 +303,13 @@ class _Reader:
     def _fault(self, path: str, message: str, cure: str | None = None) -> None:
         where = path or "the rule"
         self.problems.append(Problem(f"{where}: {message}", field=path or None, cure=cure))
+
+
+def _values_in(value: Any) -> int:
+    """How many values the lists of a condition's argument hold."""
+    if isinstance(value, dict):
+        return sum(map(_values_in, value.values()))
+    return len(value) if isinstance(value, list) else 0
 
 
 def _text(source: str | bytes, file: str | None) -> str:
@@ -315,7 +333,8 @@ def _refuse_deep_brackets(text: str, file: str | None) -> None:
     # Two brackets a level (`{"all": [`), and an argument's own.
     limit = 2 * MAX_DEPTH + 4
     depth = line = 0
-    for token in re.finditer(r'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]|\n', text, flags=re.DOTALL):
+    # Possessive, and a string may lack its end: each character is looked at once.
+    for token in re.finditer(r'"(?:[^"\\]++|\\.)*+"?|[\[{]|[\]}]|\n', text, flags=re.DOTALL):
         mark = token.group()
         line += mark.count("\n")
         depth += (mark in "[{") - (mark in "]}")

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection
+from sqlalchemy.exc import OperationalError
 
 from mailer import dialect
 from mailer.delivery import letters_of
@@ -158,8 +159,17 @@ def remove_from_list(rooms: Rooms, name: str, addresses: Sequence[str]) -> dict[
 
 
 def add_segment(rooms: Rooms, name: str, rule: Path) -> dict[str, Any]:
-    """Save a rule from a file; its words and how many it picks now."""
+    """Save a rule from a file, once it has been counted; its words and how many it picks now."""
     source = read_bytes(rule)
+    with rooms.database.reader() as connection:
+        leaves = rooms.leaves(connection)
+        parsed = segments.parse_rule(source, leaves, file=str(rule))
+        try:
+            segments.count(connection, parsed, leaves, rooms.now())
+        except OperationalError:
+            raise NewsletterError(
+                "the rule is too large for the database.", file=str(rule), cure="Split it into two segments."
+            ) from None
     with rooms.database.ledger() as connection:
         leaves = rooms.leaves(connection)
         saved = segments.save(connection, name, source, leaves, now=rooms.now(), file=str(rule))

@@ -148,6 +148,18 @@ def test_brackets_within_texts_do_not_count_as_levels() -> None:
     assert "is not a declared topic" in refusal(json.dumps({"topic": "[" * 100 + '"{'}))[0]
 
 
+@pytest.mark.parametrize("text", ['\\"' * 32_000, '"' + '\\"' * 32_000, '\\"' * 32_000 + "\\"])
+def test_a_text_of_escaped_quotes_is_refused_as_no_json(text: str) -> None:
+    with pytest.raises(NewsletterError, match="no valid JSON"):
+        read_json(text)
+
+
+@pytest.mark.parametrize(("word", "ours"), [("and", "all"), ("or", "any"), ("AND", "all")])
+def test_the_words_of_other_rule_languages_are_answered_with_ours(word: str, ours: str) -> None:
+    with pytest.raises(NewsletterError, match=f"Say '{ours}' instead"):
+        read_rule({word: [{"topic": "car-t"}]}, LEAVES)
+
+
 def test_a_bom_is_read_past() -> None:
     assert read_json(b'\xef\xbb\xbf{"topic": "car-t"}') == {"topic": "car-t"}
 

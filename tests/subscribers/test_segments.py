@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from zoneinfo import available_timezones
 
 import pytest
 from sqlalchemy import insert
@@ -11,6 +12,7 @@ from mailer.database import Database
 from subscribers import lists, segments
 from subscribers.errors import NewsletterError, NotFound
 from subscribers.segment_leaves import own_leaves
+from subscribers.segment_rules import MAX_CONDITIONS, MAX_VALUES
 from subscribers.tables import subscriber, suppression, topic
 from tests.insight.world import World
 
@@ -170,3 +172,19 @@ def test_a_segment_never_writes(people: World) -> None:
     before = people.connection.execute(subscriber.select()).all()
     picked(people, {"topic": "car-t"})
     assert people.connection.execute(subscriber.select()).all() == before
+
+
+def test_the_largest_rules_of_many_areas_are_counted(people: World) -> None:
+    areas = sorted({zone.split("/")[0] for zone in available_timezones() if "/" in zone})
+    rule = {"any": [{"zone": areas}] * min(MAX_CONDITIONS, MAX_VALUES // len(areas))}
+    assert picked(people, rule) == {"ada", "bo"}
+    assert picked(people, {"not": rule}) == {"cy"}
+    assert picked(people, {"any": [{"zone": ["Europe"] * 400}] * 10}) == {"ada"}
+
+
+def test_the_values_of_all_conditions_together_are_limited(people: World) -> None:
+    countries = {"attribute": {"name": "country", "is_one_of": [f"C{n}" for n in range(499)] + ["FR"]}}
+    most = MAX_VALUES // 500
+    assert picked(people, {"any": [countries] * most}) == {"ada"}
+    with pytest.raises(NewsletterError, match="more than 5,000 values together"):
+        picked(people, {"any": [countries] * (most + 1)})
