@@ -9,6 +9,7 @@ from typing import Any
 from mailer.clock import Clock
 from mailer.insight import counts
 from mailer.service import Mailer
+from mailer.service.sending import TAKE_UP_SECONDS, take_up
 from mailer.tracking import late, verdicts
 from mailer.web.context import WebContext
 from mailer.web.server import WebServer
@@ -32,6 +33,7 @@ def clock_of(mailer: Mailer) -> Clock:
     clock = Clock(mailer.rooms.now)
     clock.every(SETTLE_SECONDS, lambda now: verdicts.settle(mailer.database, now), name="settle verdicts")
     clock.every(LATE_SECONDS, lambda now: late.link_late(mailer.database, now), name="link late events")
+    clock.every(TAKE_UP_SECONDS, lambda now: take_up(mailer.rooms, now), name="take up broken-off freezes")
     clock.every(COUNT_SECONDS, lambda now: counts.refresh(mailer.database, now=now), name="renew numbers")
     return clock
 

@@ -65,7 +65,7 @@ def upgrade(config: ConfigOption = None, json: JsonOption = False) -> None:
 
     mailer = Mailer.open(config, any_schema=True)
     try:
-        changed = mailer.database.upgrade()
+        changed = mailer.upgrade()
         version = mailer.database.schema_version()
     finally:
         mailer.close()

@@ -51,6 +51,14 @@ def sandbox_of(settings: Settings) -> SandboxServer:
     return SandboxServer(options_of(settings), table.host, table.port, database_path=path, settings=settings)
 
 
+def upgrade(rooms: Rooms) -> bool:
+    """Bring the schema up to date and recompute masks that drifted; False when nothing was to do."""
+    changed = rooms.database.upgrade()
+    with rooms.database.ledger() as connection:
+        mended = topics.mend(connection)
+    return changed or mended > 0
+
+
 def look_over(rooms: Rooms) -> list[Finding]:
     """What is right and what is not, each with its cure; nothing is changed."""
     findings = [Finding("ok", f"configuration read from {rooms.settings.root}/config.toml")]
@@ -101,6 +109,10 @@ def _topics(rooms: Rooms) -> list[Finding]:
     ]
     if drifted:
         findings.append(
-            Finding("error", f"{drifted:,} readers have a topic mask that differs from their choices")
+            Finding(
+                "error",
+                f"{drifted:,} readers have a topic mask that differs from their choices",
+                "Run 'mailer upgrade': it recomputes the masks.",
+            )
         )
     return findings or [Finding("ok", f"{len(declared)} topics declared")]
