@@ -67,6 +67,10 @@ class Mailer:
     def database(self) -> Database:
         return self.rooms.database
 
+    def upgrade(self) -> bool:
+        """Bring the database up to date; False when nothing was to do."""
+        return site.upgrade(self.rooms)
+
     def check(self) -> list[Finding]:
         """Look over the site."""
         return site.look_over(self.rooms)
@@ -158,6 +162,19 @@ class Mailer:
     def unfinished_campaign(self, issue: str) -> dict[str, Any] | None:
         """The campaign of an issue that is under way, if there is one."""
         return sending.unfinished(self.rooms, self._issue(issue))
+
+    def require_same_audience(
+        self,
+        campaign: int,
+        *,
+        lists: Sequence[str] = (),
+        segments: Sequence[str] = (),
+        exclude_lists: Sequence[str] = (),
+        exclude_segments: Sequence[str] = (),
+    ) -> None:
+        """Raise when a campaign is for others than these."""
+        audience = Audience(tuple(lists), tuple(segments), tuple(exclude_lists), tuple(exclude_segments))
+        sending.require_same_audience(self.rooms, campaign, audience)
 
     def start(self, plan: Plan) -> int:
         """Freeze the audience of a plan and begin to send; the number of the campaign."""
