@@ -256,9 +256,7 @@ def _try_the_others(connection: Connection, called: Called, row: Row[Any], answe
     _divide(connection, called, row, [called.deliveries], probes=rounds)
     untried = connection.execute(
         select(chunks.c.id)
-        .where(
-            chunks.c.campaign_id == called.campaign_id, chunks.c.state.in_(OPEN), chunks.c.probes < rounds
-        )
+        .where(chunks.c.campaign_id == called.campaign_id, chunks.c.state.in_(OPEN), chunks.c.probes < rounds)
         .limit(1)
     )
     if untried.first() is None:
@@ -340,7 +338,9 @@ def _count(connection: Connection, head_id: int, *, rejects: int = 0, probes: in
 def _rejects(connection: Connection, row: Row[Any]) -> int:
     """Readers refused so far: of the chunk's family; of the whole campaign while nothing ever passed."""
     counted = chunks.c.id == row.head_id if row.proven else chunks.c.campaign_id == row.campaign_id
-    return int(connection.execute(select(func.coalesce(func.sum(chunks.c.rejects), 0)).where(counted)).scalar_one())
+    return int(
+        connection.execute(select(func.coalesce(func.sum(chunks.c.rejects), 0)).where(counted)).scalar_one()
+    )
 
 
 def _family_has_passed(connection: Connection, head_id: int) -> bool:
