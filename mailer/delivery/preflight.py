@@ -25,7 +25,7 @@ class Report:
 
 def look(settings: Settings) -> Report:
     """What stands against sending. Placeholders are refused only where letters would really leave."""
-    refusals = [*_host(settings), *_sender(settings), *_unsubscribe_link(settings)]
+    refusals = [*_host(settings), *_sender(settings), *_addresses(settings), *_unsubscribe_link(settings)]
     placeholders = _placeholders(settings)
     if is_sendgrids_own(settings.sendgrid.host):
         return Report((*refusals, *placeholders), tuple(_advice(settings)))
@@ -85,32 +85,53 @@ def _sender(settings: Settings) -> list[Problem]:
     return problems
 
 
+def _addresses(settings: Settings) -> list[Problem]:
+    """Both public addresses: every link and every unsubscribe of every letter begins with one of them."""
+    problems = []
+    for name, base in (("base_url", settings.web.base_url), ("short_base_url", settings.web.short_base_url)):
+        if name == "base_url" or base:
+            problems += _address(f"[web] {name}", base)
+    return problems
+
+
+def _address(field: str, base: str) -> list[Problem]:
+    cure = "For example https://news.example.com."
+    try:
+        parts = urlsplit(base)
+        hostname, _ = parts.hostname, parts.port
+    except ValueError:
+        return [Problem(f"'{base}' is no address of a web server.", field=field, cure=cure)]
+    if not hostname or parts.scheme not in ("https", "http"):
+        return [Problem(f"'{base}' is no address of a web server.", field=field, cure=cure)]
+    if "?" in base or "#" in base or "@" in parts.netloc:
+        return [Problem(f"'{base}' must be a host and at most a path.", field=field, cure=cure)]
+    if parts.scheme == "http" and not is_loopback(hostname):
+        return [
+            Problem(
+                f"one-click unsubscribe and every link need https; '{base}' is not (RFC 8058, 3.1).",
+                field=field,
+                cure=cure,
+            )
+        ]
+    return []
+
+
 def _unsubscribe_link(settings: Settings) -> list[Problem]:
     base = settings.web.list_unsubscribe_base
-    parts = urlsplit(base)
     field = "[web] short_base_url" if settings.web.short_base_url else "[web] base_url"
-    problems = []
-    if parts.scheme != "https" and not is_loopback(parts.hostname or ""):
-        problems.append(
-            Problem(
-                f"one-click unsubscribe needs https; '{base}' is not (RFC 8058, 3.1).",
-                field=field,
-                cure="For example https://news.example.com.",
-            )
-        )
     size = len(base.encode()) + LIST_UNSUBSCRIBE_FIXED_BYTES
-    if size > LIST_UNSUBSCRIBE_MAX_BYTES:
-        room = LIST_UNSUBSCRIBE_MAX_BYTES - LIST_UNSUBSCRIBE_FIXED_BYTES
-        problems.append(
-            Problem(
-                f"the List-Unsubscribe header would have {size} bytes: {len(base.encode())} of '{base}' and "
-                f"{LIST_UNSUBSCRIBE_FIXED_BYTES} of its own; SendGrid breaks more than "
-                f"{LIST_UNSUBSCRIBE_MAX_BYTES}.",
-                field=field,
-                cure=f"Use an address of {room} bytes at most, or add a shorter [web] short_base_url.",
-            )
+    if size <= LIST_UNSUBSCRIBE_MAX_BYTES:
+        return []
+    room = LIST_UNSUBSCRIBE_MAX_BYTES - LIST_UNSUBSCRIBE_FIXED_BYTES
+    return [
+        Problem(
+            f"the List-Unsubscribe header would have {size} bytes: {len(base.encode())} of '{base}' and "
+            f"{LIST_UNSUBSCRIBE_FIXED_BYTES} of its own; SendGrid breaks more than "
+            f"{LIST_UNSUBSCRIBE_MAX_BYTES}.",
+            field=field,
+            cure=f"Use an address of {room} bytes at most, or add a shorter [web] short_base_url.",
         )
-    return problems
+    ]
 
 
 def _placeholders(settings: Settings) -> list[Problem]:
@@ -119,8 +140,8 @@ def _placeholders(settings: Settings) -> list[Problem]:
     for field, value, domain in (
         ("from_email", newsletter.from_email, newsletter.from_email.rpartition("@")[2]),
         ("reply_to", newsletter.reply_to, newsletter.reply_to.rpartition("@")[2]),
-        ("imprint_url", newsletter.imprint_url, urlsplit(newsletter.imprint_url).hostname or ""),
-        ("privacy_url", newsletter.privacy_url, urlsplit(newsletter.privacy_url).hostname or ""),
+        ("imprint_url", newsletter.imprint_url, _host_of(newsletter.imprint_url)),
+        ("privacy_url", newsletter.privacy_url, _host_of(newsletter.privacy_url)),
     ):
         if value and _is_nobodys(domain):
             problems.append(
@@ -138,7 +159,7 @@ def _placeholders(settings: Settings) -> list[Problem]:
                 cure="Write your own into config.toml.",
             )
         )
-    host = urlsplit(settings.web.base_url).hostname or ""
+    host = _host_of(settings.web.base_url)
     if is_sendgrids_own(settings.sendgrid.host) and (is_loopback(host) or _is_nobodys(host)):
         problems.append(
             Problem(
@@ -160,6 +181,13 @@ def _advice(settings: Settings) -> list[Problem]:
             cure="ASCII letters arrive everywhere.",
         )
     ]
+
+
+def _host_of(address: str) -> str:
+    try:
+        return urlsplit(address).hostname or ""
+    except ValueError:
+        return ""
 
 
 def _is_nobodys(domain: str) -> bool:

@@ -82,6 +82,33 @@ def test_one_click_needs_https_outside_this_machine(settings: Settings) -> None:
 
 
 @pytest.mark.parametrize(
+    "address",
+    [
+        "http://news.example.com",
+        "https://",
+        "https:///path",
+        "https://news.example.com?a=1",
+        "https://news.example.com/?",
+        "https://news.example.com#top",
+        "https://me@news.example.com",
+        "https://me:secret@news.example.com",
+        "https://[news",
+        "https://news.example.com:many",
+        "ftp://news.example.com",
+        "news.example.com",
+    ],
+)
+@pytest.mark.parametrize("name", ["base_url", "short_base_url"])
+def test_an_address_that_no_reader_could_follow_safely_is_refused(
+    settings: Settings, name: str, address: str
+) -> None:
+    good = {"base_url": "https://news.example.com", "short_base_url": "https://n.example.com"}
+    preflight.require_ready(with_values(settings, web=good))
+    said = preflight.look(with_values(settings, web=good | {name: address})).refusals
+    assert f"[web] {name}" in {problem.field for problem in said}
+
+
+@pytest.mark.parametrize(
     "address", ["ünï@example.com", "editor@exämple.com", "nobody", "a b@example.com", "@x.y", ""]
 )
 def test_a_sender_that_sendgrid_would_refuse_is_refused_here(settings: Settings, address: str) -> None:
