@@ -17,7 +17,9 @@ MAX_BODY_BYTES = 30 * 1024 * 1024  # "the total message size must be less than 3
 MAX_PERSONALIZATIONS = 1000
 MAX_RECIPIENTS = 1000  # to, cc and bcc together
 MAX_SUBSTITUTION_BYTES = 10_000  # keys and values of one personalization
-MAX_CUSTOM_ARGS_BYTES = 10_000
+MAX_CUSTOM_ARGS_BYTES = 9_999  # "must not exceed or equal 10,000 bytes": one less
+MAX_ASM_GROUPS = 25
+IP_POOL_NAME_CHARACTERS = (2, 64)
 MAX_CATEGORIES = 10
 MAX_CATEGORY_CHARACTERS = 255
 MAX_SCHEDULE_SECONDS = 72 * 3600
@@ -176,6 +178,7 @@ def _recipients(message: Message, _options: SandboxOptions) -> Iterator[ApiError
 def _texts(message: Message, _options: SandboxOptions) -> Iterator[ApiError]:
     yield from _content(message)
     yield from _headers(message.get("headers"), "")
+    yield from _account_names(message)
     categories = message.get("categories", [])
     if isinstance(categories, str):
         categories = [categories]
@@ -224,6 +227,26 @@ def _content(message: Message) -> Iterator[ApiError]:
             "If present, text/plain must be first, followed by text/html, followed by any other content.",
             "content",
         )
+
+
+def _account_names(message: Message) -> Iterator[ApiError]:
+    asm = message.get("asm")
+    if asm is not None:
+        shown = asm.get("groups_to_display", []) if isinstance(asm, dict) else None
+        if not isinstance(shown, list):
+            raise Refused(BAD_REQUEST)
+        if len(shown) > MAX_ASM_GROUPS:
+            yield ApiError(
+                f"The groups_to_display may name at most {MAX_ASM_GROUPS} groups. Found {len(shown)}.",
+                "asm.groups_to_display",
+            )
+    pool = message.get("ip_pool_name")
+    if pool is not None:
+        least, most = IP_POOL_NAME_CHARACTERS
+        if not isinstance(pool, str):
+            raise Refused(BAD_REQUEST)
+        if not least <= len(pool) <= most:
+            yield ApiError(f"The ip_pool_name must have {least} to {most} characters.", "ip_pool_name")
 
 
 def _headers(headers: Any, path: str) -> Iterator[ApiError]:

@@ -236,3 +236,27 @@ def test_an_address_can_be_made_bad_with_and_without_its_name_in_the_answer(desk
     silent = desk.errors(mail(*(person(n) for n in range(5, 10))))
     assert silent == [{"message": "Bad Request", "field": None, "help": None}]
     assert desk.send(mail(*(person(n) for n in range(3)))).status == 202
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"asm": {"group_id": 1, "groups_to_display": list(range(25))}}, None),
+        ({"asm": {"group_id": 1, "groups_to_display": list(range(26))}}, "asm.groups_to_display"),
+        ({"ip_pool_name": "p"}, "ip_pool_name"),
+        ({"ip_pool_name": "po"}, None),
+        ({"ip_pool_name": "p" * 64}, None),
+        ({"ip_pool_name": "p" * 65}, "ip_pool_name"),
+    ],
+)
+def test_names_of_the_account_have_limits(desk: Desk, change: dict[str, Any], field: str | None) -> None:
+    if field is None:
+        assert desk.send(mail() | change).status == 202
+    else:
+        assert [error["field"] for error in desk.errors(mail() | change)] == [field]
+
+
+def test_custom_args_must_stay_below_ten_thousand_bytes(desk: Desk) -> None:
+    room = 10_000 - len('{"a":""}')
+    assert desk.send(mail(custom_args={"a": "x" * (room - 1)})).status == 202
+    assert [error["field"] for error in desk.errors(mail(custom_args={"a": "x" * room}))] == ["custom_args"]
