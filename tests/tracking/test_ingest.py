@@ -181,6 +181,27 @@ def test_a_trace_that_leads_nowhere_is_forgotten_within_the_hour(sample: Sample)
     assert (stored["settled"], stored["detail"]) == (True, {})
 
 
+@pytest.mark.parametrize(
+    ("body", "unreadable"),
+    [
+        (b'["no object", null, 7, {"event": 7}, [], "no object", {"event": "delivered", "email": "x"}]', 5),
+        (b"no json at all", 1),
+    ],
+)
+def test_a_malformed_post_that_comes_again_changes_nothing(
+    sample: Sample, body: bytes, unreadable: int
+) -> None:
+    def post() -> IngestReport:
+        return ingest(sample.database, body, tokens=sample.tokens, settings=sample.settings, now=sample.now)
+
+    assert post().unreadable == unreadable
+    before = (snapshot(sample), sample.events(), totals(sample))
+    assert totals(sample)[counters.UNREADABLE_ROWS] == unreadable
+    again = post()
+    assert (again.stored, again.unreadable, again.repeated) == (0, 0, again.rows)
+    assert (snapshot(sample), sample.events(), totals(sample)) == before
+
+
 def test_a_token_of_another_door_or_of_nobody_links_nothing(sample: Sample) -> None:
     forged = [
         row(sample, "ada", "spamreport", 1, nl_d=sample.token(Purpose.TRACK, "ada"), email="x@example.org"),

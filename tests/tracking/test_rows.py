@@ -24,7 +24,7 @@ FIELDS = (
 @pytest.mark.skipif(not MALFORMED.exists(), reason="the example events are not beside this checkout")
 def test_good_rows_of_a_malformed_post_are_read_and_the_rest_counted() -> None:
     rows, unreadable = read_rows(MALFORMED.read_bytes())
-    assert (len(rows), unreadable) == (14, 4)
+    assert (len(rows), len(unreadable)) == (14, 4)
     assert {row.kind for row in rows} >= {"account_status_change", "quantum_open", "delivered", "bounce"}
     assert len({row.dedupe_key for row in rows}) == 14
     for row in rows:
@@ -46,6 +46,8 @@ def test_good_rows_of_a_malformed_post_are_read_and_the_rest_counted() -> None:
         (b'[{"event":"open","email":"\\ud800"}]', 1, 0),
         (b'[{"event":"open","timestamp":' + b"9" * 4000 + b"}]", 1, 0),
         (b"[]\r\n", 0, 0),
+        (b"[" * 1020 + b"]" * 1020, 0, 1),
+        (b'[{"event":"open","x":' + b"[" * 1020 + b"]" * 1020 + b"}]", 1, 0),
         (b'[{"event":7},{"event":""},{"event":null},[1]]', 0, 4),
     ],
 )
