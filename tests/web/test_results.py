@@ -113,3 +113,16 @@ def test_an_empty_desk_says_what_to_do(desk: TestClient, sample: Sample) -> None
     with sample.database.ledger() as connection:
         connection.execute(delete(campaigns))
     assert "mailer import" in desk.get("/").text
+
+
+@pytest.mark.parametrize(
+    "number", ["9" * 20, "9" * 5000, "2147483648", "x", "-1", "0", "1.5", "\u0661", "1e3"]
+)
+@pytest.mark.parametrize("rest", ["", "/versions/full"])
+def test_a_number_that_no_campaign_has_is_answered_with_the_page_for_it(
+    desk: TestClient, sample: Sample, number: str, rest: str
+) -> None:
+    known = desk.get("/campaigns/77777")
+    answer = desk.get(f"/campaigns/{number}{rest}")
+    assert answer.status_code == 404
+    assert answer.text == known.text
