@@ -4,6 +4,7 @@ Decisions about who may be mailed again are taken here and nowhere else: staff a
 back somebody who left; only the reader does, by a fresh sign-up. No letter is written here.
 """
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -313,10 +314,20 @@ def erase(
         # Wording and source may come from a column of an import, so they may name the person.
         .values(agent=None, source="", wording="")
     )
+    _blank_bases(connection, row)
     connection.execute(
         update(subscriber).where(subscriber.c.id == subscriber_id).values(_blank(subscriber_id, row, now))
     )
     return True
+
+
+def _blank_bases(connection: Connection, row: Row[Any]) -> None:
+    """A basis stays as proof unless the person is named in it."""
+    named = "|".join(re.escape(word) for word in (row.email, row.email_key, row.name) if word)
+    names_them = re.compile(rf"(?<!\w)(?:{named})(?!\w)", re.IGNORECASE)
+    for proof in consent.of(connection, row.id):
+        if names_them.search(proof.basis):
+            connection.execute(update(consent_table).where(consent_table.c.id == proof.id).values(basis=""))
 
 
 def is_erased(row: Row[Any]) -> bool:

@@ -9,6 +9,7 @@ from sqlalchemy import select, update
 from mailer import dialect
 from mailer.links import NAME_MAX_CHARACTERS as LETTER_NAME_MAX_CHARACTERS
 from subscribers import consent, roster, suppression
+from subscribers.addresses import parse_address
 from subscribers.errors import NewsletterError, NotFound
 from subscribers.models import SubscriberStatus, SuppressionReason
 from subscribers.names import NAME_MAX_CHARACTERS, clean_name
@@ -299,3 +300,31 @@ def test_a_name_is_not_cut_inside_a_joined_emoji() -> None:
     assert found is not None
     assert found.endswith("👩")
     assert len(found) <= NAME_MAX_CHARACTERS
+
+
+def test_an_erasure_blanks_a_basis_that_names_the_person_and_keeps_any_other(site: PeopleSite) -> None:
+    bases = {
+        "jane@example.com": "card of Jane@Example.com, filed",
+        "doe@example.com": "Ms Doe Smith asked us by telephone",
+        "kim@example.com": "signed up at the booth of a kimono shop",
+    }
+    names = {"doe@example.com": "Doe Smith", "kim@example.com": "Kim"}
+    kept = {}
+    for email, basis in bases.items():
+        with site.database.ledger() as connection:
+            person = roster.NewPerson(parse_address(email), basis=basis, name=names.get(email, ""))
+            number = roster.add(connection, person, suppression_key=SECRET, source="command line", now=NOW)
+            roster.erase(connection, number, now=LATER)
+            kept[email] = [row.basis for row in consent.of(connection, number)]
+    assert list(kept.values()) == [[""], [""], [bases["kim@example.com"]]]
+
+
+def test_a_no_in_person_outlasts_an_import_even_without_an_earlier_yes(site: PeopleSite) -> None:
+    number = site.add("jane@example.com")
+    with site.database.ledger() as connection:
+        for _ in range(2):
+            roster.set_track_consent(connection, number, False, now=NOW, source="preferences")
+    site.import_rows("email,track_consent\njane@example.com,yes\n", now=LATER)
+    shown = site.show("jane@example.com")
+    assert shown["track_consent"] is False
+    assert [row["action"] for row in shown["consents"] if row["purpose"] == "track"] == ["withdrawn"]
