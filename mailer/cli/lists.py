@@ -67,7 +67,8 @@ def remove(
     """Take people off a list, or remove the list; the people stay."""
     with opened(config) as mailer:
         if not addresses:
-            confirm(f"Remove the list '{name}'? Its people stay.", yes=yes)
+            people = mailer.list_members(name)  # an unknown list is said before anything is asked
+            confirm(f"Remove the list '{name}'? Its {len(people):,} people stay.", yes=yes)
         outcome = mailer.remove_from_list(name, addresses or [])
         if json:
             output.emit(outcome)

@@ -45,6 +45,10 @@ def add(
     track_consent: bool,
 ) -> dict[str, Any]:
     """Add one person by hand and show them."""
+    if not basis.strip():
+        raise NewsletterError(
+            "the basis is empty.", field="basis", cure="Say why you may write to this person."
+        )
     chosen = None if ALL_TOPICS in topics or not topics else tuple(declared(rooms, topics))
     person = roster.NewPerson(
         address=parse_address(address),

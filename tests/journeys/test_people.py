@@ -62,3 +62,21 @@ def test_an_export_names_the_topics_there_are(people: Path, terminal: Terminal) 
     assert "there is no topic 'zzzz'" in answer.err
     assert "car-t" in answer.err
     assert terminal("subscribers", "export", "out.csv", "--topic", "car-t").code == 0
+
+
+def test_nobody_is_added_without_a_basis(people: Path, terminal: Terminal) -> None:
+    answer = terminal("subscribers", "add", "cy@example.com", "--basis", "  ")
+    assert (answer.code, "basis" in answer.err) == (1, True)
+    assert terminal("subscribers", "show", "cy@example.com").code == 1
+
+
+def test_an_unknown_list_is_named_before_anything_is_asked(people: Path, terminal: Terminal) -> None:
+    answer = terminal("lists", "remove", "nope")
+    assert (answer.code, "no list" in answer.err) == (1, True)
+
+
+def test_a_rule_that_is_too_large_is_not_saved(people: Path, terminal: Terminal) -> None:
+    values = {"attribute": {"name": "country", "is_one_of": [f"C{number}" for number in range(500)]}}
+    Path("rule.json").write_text(json.dumps({"any": [values] * 12}))
+    assert terminal("segments", "add", "Large", "--rule", "rule.json").code == 1
+    assert terminal("segments", "count", "large").code == 1
