@@ -31,6 +31,9 @@ ALL_TOPICS_MASK = -1  # stands for "all" where a mask stands for choices
 
 _YES = frozenset({"true", "yes", "y", "1", "on", "t"})
 _NO = frozenset({"false", "no", "n", "0", "off", "f"})
+# What databases write where there is no time.
+_NO_TIME = "0000-00-00"
+_TWELVE_HOURS = ("%Y-%m-%d %I:%M %p", "%Y-%m-%d %I:%M:%S %p")
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 
 
@@ -110,11 +113,11 @@ def time_reader(column: str, now: datetime) -> Callable[[str], str | None]:
     @lru_cache(maxsize=CACHE)
     def read(cell: str) -> str | None:
         word = short_text(cell, column)
-        if not word:
+        if not word or word.startswith(_NO_TIME):
             return None
         wrong = f"{column} is no date"
         try:
-            at = datetime.fromisoformat(word)
+            at = _instant(word)
             at = at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
         except (ValueError, OverflowError):
             raise RowRefused(
@@ -128,10 +131,19 @@ def time_reader(column: str, now: datetime) -> Callable[[str], str | None]:
     return read
 
 
+def _instant(word: str) -> datetime:
+    if word[-2:].upper() not in ("AM", "PM"):
+        return datetime.fromisoformat(word)
+    return datetime.strptime(word, _TWELVE_HOURS[word.count(":") == 2])  # noqa: DTZ007  (UTC: see the caller)
+
+
 def topics_reader(
-    topics: Mapping[str, str], bits: Mapping[str, int], *, ignore_unknown: bool
+    topics: Mapping[str, str], bits: Mapping[str, int], *, ignore_unknown: bool, needs_one: bool = True
 ) -> Callable[[str], int | None]:
-    """Reads slugs or names between `;` or `,`, `all` or `none`: cell -> mask, ALL_TOPICS_MASK or None."""
+    """Reads slugs or names between `;` or `,`, `all` or `none`: cell -> mask, ALL_TOPICS_MASK or None.
+
+    A cell of which every topic is ignored refuses its row when it `needs_one`.
+    """
     known = {name.strip().casefold(): slug for slug, name in topics.items()}
     known |= {slug.casefold(): slug for slug in topics}
 
@@ -150,6 +162,9 @@ def topics_reader(
             elif word != choices.NO_TOPICS and not ignore_unknown:
                 raise RowRefused(_unknown_topic(word, known), "a topic is not declared")
             understood = understood or slug is not None or word == choices.NO_TOPICS
+        if not understood and needs_one:
+            # A new person would get every topic, which nobody asked for.
+            raise RowRefused("none of its topics is declared")
         return mask if understood else None
 
     return read

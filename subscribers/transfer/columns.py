@@ -39,7 +39,11 @@ _MEANINGS = {
 }
 EMAIL_NAMES = frozenset(name for name, meaning in _MEANINGS.items() if meaning == "email")
 
-_IP_WORDS = frozenset({"ip", "ips", "ipv4", "ipv6", "ipaddress", "ipaddr", "remoteaddr"})
+_IP_WORDS = frozenset({"ip", "ips", "ip4", "ip6", "ipv4", "ipv6", "ipaddress", "ipaddr", "remoteaddr"})
+# Written in one word; "zip" and "membership" end alike and stay.
+_IP_ENDINGS = tuple(
+    f"{whose}ip" for whose in ("optin", "confirm", "signup", "user", "client", "remote", "real")
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,5 +111,5 @@ def _attribute_name(name: str, position: int) -> str:
 def _is_ip(name: str) -> bool:
     words = re.split(r"[\W_]+", re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name))
     return not _IP_WORDS.isdisjoint(word.casefold() for word in words) or fold(name).endswith(
-        ("ipaddress", "remoteaddr", "optinip", "confirmip", "signupip")
+        ("ipaddress", "ipaddr", "remoteaddr", "forwardedfor", *_IP_ENDINGS)
     )

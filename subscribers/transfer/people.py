@@ -96,7 +96,12 @@ def _cell_readers(
     """(field, position, reader) of the fields that are one cell, as far as the file has them."""
     ignore_unknown = options.unknown_topics == "ignore"
     readers: dict[str, Callable[[str], object]] = {
-        "topics": cells.topics_reader(options.topics, bits, ignore_unknown=ignore_unknown),
+        "topics": cells.topics_reader(
+            options.topics,
+            bits,
+            ignore_unknown=ignore_unknown,
+            needs_one=options.status == "subscribed",  # who leaves, leaves with any topics
+        ),
         "timezone": cells.zone,
         "track_consent": cells.yes_or_no,
         "consent_source": cells.text_reader("consent_source"),

@@ -243,16 +243,20 @@ def _undecodable(path: Path, encoding: str) -> NewsletterError:
     kind = "UTF-16" if encoding == "utf-16" else "UTF-8"
     decoder = codecs.getincrementaldecoder(kind)()
     offset = breaks = 0
+    after_cr = False
     with path.open("rb") as raw:
         while True:
             block = raw.read(1 << 16)
             held = len(decoder.getstate()[0])
             try:
-                breaks += decoder.decode(block, final=not block).count("\n")
+                text = decoder.decode(block, final=not block)
             except UnicodeDecodeError as error:
                 offset += error.start - held
-                breaks += error.object[: error.start].count(b"\n")
+                before = error.object[: error.start].replace(b"\0", b"").decode("latin-1")
+                breaks += _line_ends(before, after_cr=after_cr)
                 break
+            breaks += _line_ends(text, after_cr=after_cr)
+            after_cr = text.endswith("\r")
             offset += len(block)
     return NewsletterError(
         f"the byte at offset {offset:,} is not {kind} text.",
@@ -260,3 +264,9 @@ def _undecodable(path: Path, encoding: str) -> NewsletterError:
         line=breaks + 1,
         cure="Save the file as UTF-8.",
     )
+
+
+def _line_ends(text: str, *, after_cr: bool) -> int:
+    """Line ends in a piece of text, LF, CR or both; `after_cr`: the piece before ended with a CR."""
+    ends = text.count("\n") + text.count("\r") - text.count("\r\n")
+    return ends - (after_cr and text.startswith("\n"))

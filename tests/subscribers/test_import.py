@@ -122,9 +122,17 @@ def test_unknown_topics_can_be_ignored(site: PeopleSite) -> None:
     report = site.import_rows(
         "email,topics\na@example.com,car-t;lymphoma\nb@example.com,lymphoma\n", unknown_topics="ignore"
     )
-    assert counts(report) == (2, 0, 0, 0, 0)
+    assert counts(report) == (1, 0, 0, 0, 1)
+    assert refused(report) == {3: "none of its topics is declared"}
     assert site.show("a@example.com")["topics"] == ["car-t"]
-    assert site.show("b@example.com")["topics"] == ["all"]
+
+
+def test_who_leaves_is_believed_whatever_their_topics_were(site: PeopleSite) -> None:
+    site.add("b@example.com")
+    rows = "email,topics\nb@example.com,lymphoma\n"
+    report = site.import_rows(rows, unknown_topics="ignore", status="unsubscribed")
+    assert counts(report) == (0, 1, 0, 0, 0)
+    assert site.show("b@example.com")["status"] == "unsubscribed"
 
 
 @pytest.mark.parametrize(

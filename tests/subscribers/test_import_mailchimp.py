@@ -84,3 +84,32 @@ def test_each_export_may_come_again(site: PeopleSite, rows: str, status: str) ->
     site.import_rows(rows, status=status)
     report = site.import_rows(rows, status=status, now=LATER)
     assert (report.added, report.updated, len(report.refused)) == (0, 0, 0)
+
+
+def test_times_that_are_none_and_times_of_twelve_hours_are_read(site: PeopleSite) -> None:
+    rows = (
+        'Email Address,OPTIN_TIME,CONFIRM_TIME\na@example.com,"0000-00-00 00:00:00","2024-03-05 10:11 AM"\n'
+        'b@example.com,"2024-03-05 12:11:30 pm",\nc@example.com,"2024-03-05 13:11 PM",\n'
+    )
+    assert counts(site.import_rows(rows)) == (2, 0, 0, 0, 1)
+    assert [row["at"] for row in site.show("a@example.com")["consents"]] == ["2024-03-05T10:11:00Z"]
+    assert [row["at"] for row in site.show("b@example.com")["consents"]] == ["2024-03-05T12:11:30Z"]
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        "ip4",
+        "ipv4",
+        "IPv6",
+        "userip",
+        "clientIp",
+        "X-Forwarded-For",
+        "remote_addr",
+        "REMOTEADDR",
+        "signup_ip",
+    ],
+)
+def test_columns_of_ip_addresses_by_any_name_are_read_past(site: PeopleSite, column: str) -> None:
+    site.import_rows(f"email,{column},zip,membership\na@example.com,192.0.2.1,75001,gold\n")
+    assert site.show("a@example.com")["attributes"] == {"zip": "75001", "membership": "gold"}

@@ -52,6 +52,8 @@ def test_blank_lines_and_rows_of_delimiters_are_no_rows(site: PeopleSite) -> Non
         (b"email\njane@example.com\nj\xe9@example.com\n", "24", 3),
         (b"\xef\xbb\xbfemail\nj\xff@example.com\n", "10", 2),
         (b"email,name\n" + b"a@example.com,A\n" * 9_000 + b"b@example.com,\xc3", "144,025", 9_002),
+        (b"email\rjane@example.com\rj\xe9@example.com\r", "24", 3),
+        (b"email\r\njane@example.com\r\nj\xe9@example.com\r\n", "26", 3),
         ("email\na@example.com\n".encode("utf-16") + b"\x00\xd8\x41\x00", "42", 3),
     ],
 )
