@@ -137,6 +137,7 @@ class Campaign(SQLModel, table=True):
     # Names of lists and segments: lists, segments, exclude_lists, exclude_segments.
     audience: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))
     status: str = Field(default=CampaignStatus.PREPARING)
+    owner: str | None = None  # the process that prepares it: others see when it is gone
     pause_reason: str | None = None
     # The first call goes alone; the others start after its answer proved the request good.
     proven: bool = Field(default=False)
@@ -236,6 +237,7 @@ class Chunk(SQLModel, table=True):
     failures: int = Field(default=0)  # proofs of not sent in a row: the back-off
     # The chunk that this one was once a part of (the first, however often it was halved); it counts for
     # all of them: readers named or found bad by 400 answers, and refused requests spent on finding them.
+    # A part of one reader counts in `probes` how often it was put back while nothing had ever passed.
     parent_id: int | None = Field(default=None, sa_column=Column(BigId))
     rejects: int = Field(default=0)
     probes: int = Field(default=0)

@@ -9,8 +9,21 @@ from mailer.cli.issues import IssueArgument
 from mailer.cli.options import ConfigOption, JsonOption, YesOption, confirm, opened
 from subscribers.errors import NewsletterError
 
+
+def _possible(campaign: int | None) -> int | None:
+    """A number that no campaign can have is answered like one that none has."""
+    from mailer.delivery.campaigns import require_possible
+
+    if campaign is not None:
+        require_possible(campaign)
+    return campaign
+
+
 CampaignArgument = Annotated[
-    int, typer.Argument(help="Number of the campaign; see 'mailer campaigns'.", metavar="CAMPAIGN")
+    int,
+    typer.Argument(
+        help="Number of the campaign; see 'mailer campaigns'.", metavar="CAMPAIGN", callback=_possible
+    ),
 ]
 EXIT_PAUSED = 1
 Decision = Literal["sent", "again", "drop"]
@@ -37,6 +50,14 @@ def send(
         output.warn_of_some(mailer.sender_warnings(), "mailer check")
         running = mailer.unfinished_campaign(issue)
         if running is not None:
+            if lists or segments or exclude_lists or exclude_segments:
+                mailer.require_same_audience(
+                    running["campaign"],
+                    lists=lists or [],
+                    segments=segments or [],
+                    exclude_lists=exclude_lists or [],
+                    exclude_segments=exclude_segments or [],
+                )
             output.say(
                 f"Campaign {running['campaign']} of this issue is {running['status']}: "
                 f"{running['accepted']:,} of {running['frozen']:,} handed to SendGrid."
@@ -190,7 +211,8 @@ def _table(rows: list[dict[str, Any]]) -> None:
 
 def status(
     campaign: Annotated[
-        int | None, typer.Argument(metavar="[CAMPAIGN]", help="Default: all of them.")
+        int | None,
+        typer.Argument(metavar="[CAMPAIGN]", help="Default: all of them.", callback=_possible),
     ] = None,
     config: ConfigOption = None,
     json: JsonOption = False,

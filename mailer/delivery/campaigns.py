@@ -15,6 +15,7 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, case, exists, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
+from mailer.delivery.audience import Audience
 from mailer.delivery.owners import new_owner
 from mailer.delivery.tables import campaigns, chunks, deliveries, issues, skips
 from mailer.models import CampaignStatus, ChunkState, Handover
@@ -23,6 +24,8 @@ from subscribers.errors import NewsletterError, NotFound
 CANCELLED = "cancelled"  # why a letter was withheld
 BY_HAND = "paused by hand"
 
+# What an INTEGER of PostgreSQL holds.
+NUMBER_MAX = 2**31 - 1
 FINAL = (CampaignStatus.FINISHED, CampaignStatus.CANCELLED)
 # Chunks that somebody still has work with; uncertain ones wait for evidence, not for work.
 OPEN = (ChunkState.WAITING, ChunkState.CLAIMED, ChunkState.SUBMITTING)
@@ -140,6 +143,16 @@ def status(connection: Connection, campaign_id: int) -> CampaignState:
     if not found:
         raise _no_such(campaign_id)
     return found[0]
+
+
+def require_possible(campaign_id: int) -> None:
+    """Refuse a number that no campaign can have, and no database takes. Raises NotFound."""
+    if not 0 < campaign_id <= NUMBER_MAX:
+        raise _no_such(campaign_id)
+
+
+def _no_such(campaign_id: int) -> NotFound:
+    return NotFound(f"there is no campaign {campaign_id}.", cure="See 'mailer campaigns'.")
 
 
 def list_all(connection: Connection) -> list[CampaignState]:

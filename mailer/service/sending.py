@@ -1,5 +1,6 @@
 """A campaign from the plan to the last answer, and the tests before it: what the doors call."""
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -7,7 +8,8 @@ from threading import Event
 from typing import Any
 
 from mailer.delivery import campaigns, engine, freeze, preflight, reconcile, testletters
-from mailer.delivery.campaigns import CampaignState
+from mailer.delivery.audience import Audience
+from mailer.delivery.campaigns import CampaignState, UnfinishedCampaign
 from mailer.delivery.engine import Engine
 from mailer.delivery.send import Sending
 from mailer.delivery.sendgrid import SendGrid
@@ -23,6 +25,8 @@ from subscribers.errors import NewsletterError
 Progress = Callable[[dict[str, Any]], None]
 # How often a worker looks for campaigns that somebody began to freeze and did not end.
 TAKE_UP_SECONDS = 15.0
+# How often somebody who waits for the end of a freeze looks.
+PREPARING_LOOK_SECONDS = 0.1
 
 
 def sender_warnings(rooms: Rooms) -> list[str]:
@@ -46,17 +50,47 @@ def start(rooms: Rooms, plan: Plan) -> int:
     if issue.issue_id is None or issue.revision_id is None:
         raise NewsletterError("this issue is not stored.", cure="Import it first.")
     SendGrid.of(rooms.settings).close()  # no key: refused before anything is frozen
-    with rooms.database.ledger() as connection:
-        campaign = campaigns.create(
-            connection,
-            issue_id=issue.issue_id,
-            revision_id=issue.revision_id,
-            audience=plan.audience.as_json(),
-            sender=preflight.sender_of(rooms.settings),
-            now=rooms.now(),
-        )
+    try:
+        with rooms.database.ledger() as connection:
+            campaign = campaigns.create(
+                connection,
+                issue_id=issue.issue_id,
+                revision_id=issue.revision_id,
+                audience=plan.audience.as_json(),
+                sender=preflight.sender_of(rooms.settings),
+                now=rooms.now(),
+            )
+    except UnfinishedCampaign as other:
+        # Somebody pressed at the same moment: one campaign, worked on by both.
+        require_same_audience(rooms, other.campaign, plan.audience)
+        wait_until_frozen(rooms, other.campaign)
+        return other.campaign
     _freeze(rooms, campaign)
     return campaign
+
+
+def wait_until_frozen(rooms: Rooms, campaign: int) -> None:
+    """Wait while somebody else prepares a campaign; prepare it instead when they are gone."""
+    while True:
+        with rooms.database.reader() as connection:
+            if campaigns.status(connection, campaign).status != CampaignStatus.PREPARING:
+                return
+        time.sleep(PREPARING_LOOK_SECONDS)
+        take_up(rooms, rooms.now())
+
+
+def require_same_audience(rooms: Rooms, campaign: int, wanted: Audience) -> None:
+    """Refuse to go on with a campaign of another audience than the one asked for."""
+    with rooms.database.reader() as connection:
+        planned = campaigns.audience(connection, campaign)
+    if planned != wanted:
+        raise NewsletterError(
+            f"campaign {campaign} of this issue is not finished, and it is for {planned.in_words()}, "
+            f"not for {wanted.in_words()}.",
+            field="audience",
+            cure=f"Go on with it: 'mailer send' without a list or segment; "
+            f"or end it first: 'mailer cancel {campaign}'.",
+        )
 
 
 def _freeze(rooms: Rooms, campaign: int) -> None:
@@ -69,7 +103,7 @@ def go_on(rooms: Rooms, campaign: int) -> int:
     with rooms.database.reader() as connection:
         status = campaigns.status(connection, campaign).status
     if status == CampaignStatus.PREPARING:
-        _freeze(rooms, campaign)
+        wait_until_frozen(rooms, campaign)
     elif status == CampaignStatus.PAUSED:
         with rooms.database.ledger() as connection:
             campaigns.resume(connection, campaign, rooms.now())
@@ -90,10 +124,15 @@ def run(rooms: Rooms, campaign: int, on_progress: Progress | None) -> dict[str, 
 def work(rooms: Rooms, stopped: Event | None) -> list[dict[str, Any]]:
     """Go on with every campaign until `stopped`, or until nothing is left; where those worked on stand."""
     with rooms.database.reader() as connection:
-        begun = {state.campaign for state in campaigns.list_all(connection) if state.waiting}
+        begun = {
+            state.campaign
+            for state in campaigns.list_all(connection)
+            if state.waiting or state.status == CampaignStatus.PREPARING
+        }
     with _sending(rooms) as ready:
         take_up(rooms, rooms.now())
         if stopped is None:
+            _await_prepared(rooms)
             engine.run_all(ready)
         else:
             with Engine(ready):
@@ -101,6 +140,16 @@ def work(rooms: Rooms, stopped: Event | None) -> list[dict[str, Any]]:
                     take_up(rooms, rooms.now())
     with rooms.database.reader() as connection:
         return [state.as_json() for state in campaigns.list_all(connection) if state.campaign in begun]
+
+
+def _await_prepared(rooms: Rooms) -> None:
+    """Wait until nothing is being prepared; what takes too long, or died, is taken up."""
+    while True:
+        with rooms.database.reader() as connection:
+            if not campaigns.under_way(connection, CampaignStatus.PREPARING):
+                return
+        time.sleep(PREPARING_LOOK_SECONDS)
+        take_up(rooms, rooms.now())
 
 
 @contextmanager
@@ -150,10 +199,11 @@ def send_test(
     every_edition: bool,
 ) -> list[dict[str, Any]]:
     """Send previews to editors: of one set of topics, as one reader, or one of each edition."""
+    name = ""
     if every_edition:
         selections = needed_selections(rooms, issue)
     else:
-        choice = _choice(rooms, topics, as_subscriber)
+        choice, name = _reader(rooms, topics, as_subscriber)
         selection = select(issue, choice, rooms.settings)
         if selection is None:
             raise NewsletterError(
@@ -173,14 +223,19 @@ def send_test(
                 to,
                 settings=rooms.settings,
                 now=rooms.now(),
+                name=name,
             )
         ]
     finally:
         transport.close()
 
 
-def _choice(rooms: Rooms, topics: Sequence[str] | None, as_subscriber: str | None) -> frozenset[str] | None:
+def _reader(
+    rooms: Rooms, topics: Sequence[str] | None, as_subscriber: str | None
+) -> tuple[frozenset[str] | None, str]:
+    """The topics (None: all) and the name of whom a test letter is made for."""
     if as_subscriber is not None:
         with rooms.database.reader() as connection:
-            return choices.of(connection, roster.require(connection, as_subscriber).id)
-    return people.chosen(rooms, topics)
+            person = roster.require(connection, as_subscriber)
+            return choices.of(connection, person.id), person.name or ""
+    return people.chosen(rooms, topics), ""

@@ -285,6 +285,7 @@ def upgrade() -> None:
         sa.Column("revision_id", sa.Integer(), nullable=False),
         sa.Column("audience", sa.JSON(), nullable=False),
         sa.Column("status", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
+        sa.Column("owner", sqlmodel.sql.sqltypes.AutoString(), nullable=True),
         sa.Column("pause_reason", sqlmodel.sql.sqltypes.AutoString(), nullable=True),
         sa.Column("proven", sa.Boolean(), nullable=False),
         sa.Column("not_before", subscribers.models.UTCTime(timezone=True), nullable=True),

@@ -1,0 +1,144 @@
+"""Sends that are broken off, doubled or asked for differently: one campaign, every letter once."""
+
+import json
+import signal
+import subprocess
+import sys
+import threading
+import urllib.request
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mailer.sandbox.server import SandboxServer
+from mailer.service import Mailer
+from subscribers.errors import NewsletterError
+from tests.conftest import ROOT
+from tests.journeys.conftest import Terminal
+
+READERS = 30
+# A `mailer` that dies by SIGKILL when it comes to render the first edition of a campaign.
+DYING = """
+import os, signal
+from mailer.cli import main
+from mailer.delivery import freeze
+vars(freeze)["render"] = lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)
+main()
+"""
+
+
+def dying(site: Path, *words: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(ROOT)!r})\n{DYING}", *words],
+        cwd=site,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def copies(sandbox: SandboxServer) -> Counter[str]:
+    return Counter(row["email"] for row in sandbox.mailbox.rows("SELECT email FROM letter"))
+
+
+@pytest.fixture
+def ready(site: Path, sandbox: SandboxServer, terminal: Terminal) -> Path:
+    """An issue and its readers, on a sandbox."""
+    rows = [f"reader{number}@example.com,Reader {number},all\n" for number in range(READERS)]
+    (site / "readers.csv").write_text("email,name,topics\n" + "".join(rows))
+    assert terminal("subscribers", "import", "readers.csv", "--basis", "form").code == 0
+    assert terminal("import", "examples/week-04.md").code == 0
+    return site
+
+
+def test_a_send_killed_while_it_prepares_is_finished_by_the_next_worker_at_once(
+    ready: Path, sandbox: SandboxServer, terminal: Terminal
+) -> None:
+    victim = dying(ready, "send", "week-04", "--yes")
+    # Not awaited yet: a dead process that its parent has not buried is dead all the same.
+    assert victim.stderr is not None
+    victim.stderr.read()
+    before = terminal("status", "1", "--json").document
+    assert (before["status"], before["frozen"]) == ("preparing", 0)
+    answer = terminal("worker", "--once", "--json")
+    assert victim.wait() == -signal.SIGKILL
+    victim.communicate()
+    [done] = answer.document["campaigns"]
+    assert (done["status"], done["frozen"], done["accepted"]) == ("finished", READERS, READERS)
+    assert set(copies(sandbox).values()) == {1}
+
+
+def test_two_sends_at_the_same_moment_make_one_campaign_and_both_end_well(
+    ready: Path, sandbox: SandboxServer
+) -> None:
+    together = threading.Barrier(2, timeout=60)
+
+    def send() -> dict[str, Any]:
+        with Mailer.open(ready / "config.toml") as mailer:
+            plan = mailer.plan("week-04")
+            together.wait()
+            campaign = mailer.start(plan)
+            together.wait()
+            return mailer.run_campaign(campaign)
+
+    with ThreadPoolExecutor(2) as both:
+        ends = [end.result() for end in [both.submit(send), both.submit(send)]]
+    assert ends[0] == ends[1]
+    assert (ends[0]["campaign"], ends[0]["status"], ends[0]["accepted"]) == (1, "finished", READERS)
+    with Mailer.open(ready / "config.toml") as mailer:
+        assert mailer.campaigns() == [ends[0]]
+    assert len(copies(sandbox)) == READERS
+    assert set(copies(sandbox).values()) == {1}
+
+
+def test_the_second_of_two_sends_is_refused_when_it_is_for_others(
+    ready: Path, sandbox: SandboxServer, terminal: Terminal
+) -> None:
+    assert terminal("lists", "add", "press", "reader1@example.com").code == 0
+    with Mailer.open(ready / "config.toml") as mailer:
+        everyone, press = mailer.plan("week-04"), mailer.plan("week-04", lists=["press"])
+        mailer.start(everyone)
+        with pytest.raises(NewsletterError, match="it is for everyone, not for list press"):
+            mailer.start(press)
+
+
+@pytest.mark.parametrize("command", ["status", "stats", "pause", "resume", "cancel"])
+@pytest.mark.parametrize("number", ["9" * 20, "0", "2147483648", "7"])
+def test_a_number_that_no_campaign_has_is_not_found(
+    site: Path, terminal: Terminal, command: str, number: str
+) -> None:
+    options = ["--yes"] if command == "cancel" else []
+    answer = terminal(command, number, "--json", *options)
+    assert answer.code == 1
+    assert answer.document["error"]["message"] == f"there is no campaign {number}."
+
+
+def test_an_unfinished_campaign_is_not_gone_on_with_for_another_audience(
+    ready: Path, sandbox: SandboxServer, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert terminal("lists", "add", "press", "reader1@example.com").code == 0
+    monkeypatch.setenv("MAILER_SENDGRID__API_KEY", "none-of-SendGrids")
+    assert terminal("send", "week-04", "--yes").code == 1
+    monkeypatch.delenv("MAILER_SENDGRID__API_KEY")
+    for option in ("--list", "--exclude-list"):
+        refused = terminal("send", "week-04", option, "press", "--yes", "--json")
+        error: dict[str, Any] = refused.document["error"]
+        assert refused.code == 1
+        assert "campaign 1" in error["message"]
+        assert "mailer send" in error["cure"]
+        assert "mailer cancel 1" in error["cure"]
+    assert terminal("status", "1", "--json").document["status"] == "paused"
+    assert terminal("send", "week-04", "--yes", "--json").document["accepted"] == READERS
+
+
+def test_a_test_letter_as_a_subscriber_greets_with_their_name(
+    ready: Path, sandbox: SandboxServer, terminal: Terminal
+) -> None:
+    words = ("test", "week-04", "--to", "me@example.com", "--as", "reader3@example.com")
+    assert terminal(*words).code == 0
+    with urllib.request.urlopen(f"{sandbox.url}/sandbox/messages") as answer:
+        [letter] = json.load(answer)["messages"]
+    assert "Reader 3" in letter["text"]
