@@ -94,7 +94,7 @@ class Database:
             writes=True,
             full_sync=False,
             connections=1,
-            cache_kib=dialect.BULK_CACHE_KIB,
+            cache_kib=dialect.IMPORT_CACHE_KIB,
             checkpoint_pages=BULK_CHECKPOINT_PAGES,
         )
         try:

@@ -16,10 +16,12 @@ SAFE_SQLITE = (3, 51, 3)
 BUSY_TIMEOUT_MS = 30_000
 # Pages kept by one connection. A process has two that write and up to eight that read, and a sender
 # should stay below 200 MiB; what is not kept here is read from the system's own cache.
-WRITER_CACHE_KIB = 16_384
+WRITER_CACHE_KIB = 8_192
 READER_CACHE_KIB = 8_192
 # A freeze or an import inserts into several trees of a million rows: much slower with less.
-BULK_CACHE_KIB = 32_768
+BULK_CACHE_KIB = 24_576
+# An import inserts into the index of addresses at random: 40 MB of a million, which should stay at hand.
+IMPORT_CACHE_KIB = 49_152
 JOURNAL_LIMIT_BYTES = 64 * 1024 * 1024
 
 # Execution option of a connection that fills temporary tables: it begins without the write lock.

@@ -170,25 +170,29 @@ def topics_reader(
     return read
 
 
-def lists_reader(names: dict[str, int]) -> Callable[[str], tuple[int, ...]]:
-    """Reads names between `;` or `,`, quoted or not: cell -> numbers; `names` grows by what is new."""
+def lists_reader(names: dict[str, str]) -> Callable[[str], str | None]:
+    """Reads names between `;` or `,`, quoted or not: cell -> their numbers between commas.
+
+    `names`, slug -> name, grows by what is new; a list's number is its position there.
+    """
+    numbers: dict[str, int] = {}
 
     @lru_cache(maxsize=CACHE)
-    def read(cell: str) -> tuple[int, ...]:
-        numbers = []
+    def read(cell: str) -> str | None:
+        found = []
         for name in _names(short_text(cell, "lists")):
             try:
-                slug_of(name)
+                slug = slug_of(name)
             except NewsletterError as error:
                 raise RowRefused(error.message.rstrip("."), "the name of a list cannot be read") from None
-            if name not in names and len(names) >= LISTS_MAX:
+            if names.setdefault(slug, name) == name and len(names) > LISTS_MAX:
                 raise NewsletterError(
                     f"the file names more than {LISTS_MAX:,} lists.",
                     field="lists",
                     cure="Is another column called 'lists' or 'tags'? Rename it.",
                 )
-            numbers.append(names.setdefault(name, len(names)))
-        return tuple(dict.fromkeys(numbers))
+            found.append(str(numbers.setdefault(slug, len(numbers))))
+        return ",".join(dict.fromkeys(found)) or None
 
     return read
 

@@ -63,7 +63,7 @@ def import_csv(
         )
     tell = on_progress or _say_nothing
     report = ImportReport()
-    list_names: dict[str, int] = {}
+    list_names: dict[str, str] = {}  # slug -> name
     with _few_collections(), Staging() as staging:
         with open_text(path) as text:
             source = find_header(text, headers.EMAIL_NAMES, name=str(path))
@@ -74,7 +74,7 @@ def import_csv(
                 bits = ensure_topics(connection, options.topics)
             read_person = person_reader(columns, options, bits, list_names, now)
             _stage(source, read_person, staging, report, tell, file=str(path))
-        run = ImportRun(options, _label(path), now, tuple(list_names))
+        run = ImportRun(options, _label(path), now, tuple(list_names.values()))
         with database.bulk() as transaction:
             chunks = staging.chunks(report.refused, rows=CHUNK_ROWS, characters=CHUNK_CHARACTERS)
             for chunk in _one_ahead(chunks):

@@ -53,7 +53,7 @@ def person_reader(
     columns: Columns,
     options: ImportOptions,
     bits: dict[str, int],
-    list_names: dict[str, int],
+    list_names: dict[str, str],
     now: datetime,
 ) -> Callable[[int, list[str]], Packed]:
     """Reads one row: (line, cells) -> the fields of a Person. It raises RowRefused."""
@@ -140,12 +140,17 @@ def _name_reader(columns: Columns) -> Callable[[list[str]], str | None]:
 
 
 def _lists_reader(
-    columns: Columns, numbers_of: Callable[[str], tuple[int, ...]]
+    columns: Columns, read_cell: Callable[[str], str | None]
 ) -> Callable[[list[str]], str | None]:
     positions = [columns.meaning[key] for key in ("lists", "tags") if key in columns.meaning]
+    if not positions:
+        return lambda _: None
+    if len(positions) == 1:
+        only = positions[0]
+        return lambda row: read_cell(row[only])
 
     def read(row: list[str]) -> str | None:
-        numbers = dict.fromkeys(number for at in positions if row[at] for number in numbers_of(row[at]))
-        return ",".join(map(str, numbers)) or None
+        numbers = [number for at in positions for number in list_numbers(read_cell(row[at]))]
+        return ",".join(map(str, dict.fromkeys(numbers))) or None
 
-    return read if positions else lambda _: None
+    return read

@@ -162,6 +162,15 @@ def test_tags_in_quotes_become_lists(site: PeopleSite) -> None:
     assert site.show("jane@example.com")["lists"] == ["booth-2026", "internal", "vip"]
 
 
+def test_two_names_of_one_list_are_one_list(site: PeopleSite) -> None:
+    rows = "email,lists,tags\njane@example.com,Booth;BOOTH;A B,a-b\njoe@example.com,booth,\n"
+    assert counts(site.import_rows(rows)) == (2, 0, 0, 0, 0)
+    assert site.show("jane@example.com")["lists"] == ["a-b", "booth"]
+    assert counts(site.import_rows(rows, now=LATER)) == (0, 0, 2, 0, 0)
+    more = "email,lists\njoe@example.com,a b;A-B;booth\n"
+    assert counts(site.import_rows(more, now=LATER)) == (0, 1, 0, 0, 0)
+
+
 def test_ip_columns_are_read_past(site: PeopleSite) -> None:
     report = site.import_rows(
         "email,OPTIN_IP,signup ip,IP address,ipAddress,Remote-Addr,zip,tip\n"
