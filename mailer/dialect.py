@@ -18,7 +18,7 @@ BUSY_TIMEOUT_MS = 30_000
 # should stay below 200 MiB; what is not kept here is read from the system's own cache.
 WRITER_CACHE_KIB = 8_192
 READER_CACHE_KIB = 8_192
-# A freeze or an import inserts into several trees of a million rows: much slower with less.
+# A freeze inserts into several trees of a million rows in the order of people.
 BULK_CACHE_KIB = 24_576
 # An import inserts into the index of addresses at random: 40 MB of a million, which should stay at hand.
 IMPORT_CACHE_KIB = 49_152
