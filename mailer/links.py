@@ -17,6 +17,7 @@ ID_BYTES = 5  # about 10**12 letters
 MAC_BYTES = 12  # 96 bits: guessing one at 10,000 tries a second takes 10**17 years
 TOKEN_CHARACTERS = 24  # base64url of 1 + ID_BYTES + MAC_BYTES = 18 bytes, without padding
 
+
 class Purpose(StrEnum):
     """The door that a token opens; the value enters the HMAC and must never change."""
 

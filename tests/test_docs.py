@@ -43,7 +43,7 @@ def _section(text: str, heading: str) -> str:
     parts = re.split(r"^### ", text, flags=re.MULTILINE)
     for part in parts:
         first = part.split("\n", 1)[0]
-        if first.startswith(heading + "`") or first.startswith(heading + " "):
+        if first.startswith((heading + "`", heading + " ")):
             return part
     return ""
 

@@ -1,4 +1,4 @@
-"""Take the pictures of the README again: `python docs/pictures/take.py`; needs chromium and the extra `browser`.
+"""Take the pictures of the README again: `python docs/pictures/take.py`; needs chromium and playwright.
 
 Plays the demo into a temporary folder, then looks at one edition and at the results page.
 """

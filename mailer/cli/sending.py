@@ -7,6 +7,7 @@ import typer
 from mailer.cli import output
 from mailer.cli.issues import IssueArgument
 from mailer.cli.options import ConfigOption, JsonOption, YesOption, confirm, opened
+from mailer.editions.check import needs_confirmation
 from subscribers.errors import NewsletterError
 
 
@@ -79,7 +80,7 @@ def send(
                     field="audience",
                     cure="Look at the reasons above, or choose another audience.",
                 )
-            confirm(f"Send to {plan.readers:,} readers?", yes=yes)
+            confirm(_question(plan), yes=yes)
             campaign = mailer.start(plan)
         final = run_with_progress(mailer, campaign)
         if json:
@@ -90,6 +91,13 @@ def send(
                 output.say(f"Next: [bold]mailer stats {campaign}[/]")
         if final["status"] == "paused":
             raise typer.Exit(EXIT_PAUSED)
+
+
+def _question(plan: Any) -> str:
+    """What to answer before letters leave; clipped ones are named (design, decision 16)."""
+    clipped = sum(needs_confirmation(edition.html_bytes) for edition in plan.editions)
+    cut = f", {clipped} of {len(plan.editions)} editions so long that Gmail cuts them off" if clipped else ""
+    return f"Send to {plan.readers:,} readers{cut}?"
 
 
 def _show_plan(plan: Any, only_to: tuple[str, ...]) -> None:

@@ -3,8 +3,9 @@
 from alembic import context
 from sqlmodel import SQLModel
 
-import mailer.models
-import subscribers.models  # noqa: F401  (both fill the one metadata)
+# Both fill the one metadata.
+import mailer.models  # noqa: F401
+import subscribers.models  # noqa: F401
 
 engine = context.config.attributes["engine"]
 with engine.connect() as connection:
