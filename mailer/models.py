@@ -333,7 +333,7 @@ class Event(SQLModel, table=True):
     dedupe_key: str = Field(sa_column=Column(String, unique=True, nullable=False))
     campaign_id: int | None = None
     delivery_id: int | None = Field(default=None, sa_column=Column(BigId, nullable=True))
-    kind: str  # SendGrid's words, and our own "open", "click", "head"
+    kind: str  # SendGrid's words, our own "open", "click", "head", and "unreadable": a mark without content
     occurred_at: datetime = Field(sa_column=Column(UTCTime, nullable=False))
     received_at: datetime = Field(sa_column=Column(UTCTime, nullable=False))
     link_id: int | None = None

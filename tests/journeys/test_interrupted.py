@@ -17,6 +17,7 @@ from mailer.sandbox.server import SandboxServer
 from mailer.service import Mailer
 from subscribers.errors import NewsletterError
 from tests.conftest import ROOT
+from tests.delivery.test_refusals import refusing
 from tests.journeys.conftest import Terminal
 
 READERS = 30
@@ -103,6 +104,31 @@ def test_the_second_of_two_sends_is_refused_when_it_is_for_others(
         mailer.start(everyone)
         with pytest.raises(NewsletterError, match="it is for everyone, not for list press"):
             mailer.start(press)
+
+
+@pytest.mark.parametrize(
+    ("status", "field", "words"),
+    [
+        (400, None, "Bad Request"),
+        (400, "content.1.value", "The content is no good."),
+        (401, None, "Maximum credits exceeded"),
+    ],
+)
+def test_a_refusal_of_everyone_ends_paused_with_one_and_costs_nobody(
+    ready: Path,
+    terminal: Terminal,
+    monkeypatch: pytest.MonkeyPatch,
+    status: int,
+    field: str | None,
+    words: str,
+) -> None:
+    with refusing(lambda _: {"message": words, "field": field, "help": None}, status) as server:
+        monkeypatch.setenv("MAILER_SENDGRID__HOST", server.url)
+        answer = terminal("send", "week-04", "--yes", "--json")
+    ledger = answer.document
+    assert (answer.code, ledger["status"]) == (1, "paused")
+    assert (ledger["waiting"], ledger["rejected"]) == (READERS, 0)
+    assert words in ledger["pause_reason"]
 
 
 @pytest.mark.parametrize("command", ["status", "stats", "pause", "resume", "cancel"])
