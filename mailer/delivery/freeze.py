@@ -12,16 +12,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sqlalchemy import (
-    Boolean,
-    Column,
     ColumnElement,
     Connection,
-    Integer,
-    MetaData,
-    String,
-    Table,
     and_,
-    func,
     insert,
     literal,
     select,
@@ -32,7 +25,7 @@ from mailer import dialect
 from mailer.config import Settings
 from mailer.database import Database, staged
 from mailer.delivery import plan as planning
-from mailer.delivery.audience import Audience, SkipReason, people
+from mailer.delivery import stage
 from mailer.delivery.body import Individual, draw_nonce
 from mailer.delivery.campaigns import cancel, finish_if_done
 from mailer.delivery.owners import is_gone
@@ -51,66 +44,15 @@ from mailer.editions.compose import compose
 from mailer.editions.content import EditionContent
 from mailer.editions.links import CampaignLinks, doors_of, link_places
 from mailer.editions.render import RenderedEdition, render
-from mailer.issues.store import load_revision
 from mailer.links import Slots
 from mailer.models import CampaignStatus, ChunkState
 from subscribers.errors import NewsletterError
-from subscribers.models import BigId, SubscriberStatus
+from subscribers.models import SubscriberStatus
 
 # A campaign that has been preparing for longer is taken up by others: whoever made it is gone.
 PREPARING_MAX = timedelta(seconds=60)
 # Readers who choose topics while we render may need an edition that we have not: begin again.
 PREPARE_TRIES = 5
-
-_scratch = MetaData()
-# Readers as they were when the freeze began, kept by what they chose: counting and numbering then
-# need no sorting.
-_reader = Table(
-    "freeze_reader",
-    _scratch,
-    Column("all_topics", Boolean, primary_key=True),
-    Column("mask", BigId, primary_key=True, autoincrement=False),
-    Column("id", BigId, primary_key=True, autoincrement=False),
-    prefixes=["TEMPORARY"],
-    sqlite_with_rowid=False,
-)
-_skipped = Table(
-    "freeze_skipped",
-    _scratch,
-    Column("id", BigId, primary_key=True, autoincrement=False),
-    Column("reason", String, nullable=False),
-    prefixes=["TEMPORARY"],
-)
-# A set of topics -> the number of the edition within this freeze, and how many of its readers chose
-# sets that come before.
-_choice = Table(
-    "freeze_choice",
-    _scratch,
-    Column("all_topics", Boolean, primary_key=True),
-    Column("mask", BigId, primary_key=True, autoincrement=False),
-    Column("edition", Integer, nullable=False),
-    Column("before", BigId, nullable=False),
-    prefixes=["TEMPORARY"],
-    sqlite_with_rowid=False,
-)
-_place = Table(
-    "freeze_place",
-    _scratch,
-    Column("id", BigId, primary_key=True, autoincrement=False),
-    Column("edition", Integer, nullable=False),
-    Column("chunk", Integer, nullable=False),  # from 0, within the edition
-    prefixes=["TEMPORARY"],
-)
-_target = Table(
-    "freeze_target",
-    _scratch,
-    Column("edition", Integer, primary_key=True, autoincrement=False),
-    Column("chunk", Integer, primary_key=True, autoincrement=False),
-    Column("edition_id", BigId, nullable=False),
-    Column("chunk_id", BigId, nullable=False),
-    prefixes=["TEMPORARY"],
-    sqlite_with_rowid=False,
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,10 +85,10 @@ def freeze(
                 with staged(connection):
                     if not _is_preparing(connection, campaign_id):
                         return False
-                    plan = _stage_people(connection, campaign_id, settings, leaves, clock())
+                    plan = stage.people_of(connection, campaign_id, settings, leaves, clock())
                 _prepare(database, campaign_id, plan, settings, prepared)
                 with staged(connection):
-                    _stage_places(connection, plan, settings.sending.chunk_size)
+                    stage.places_of(connection, plan, settings.sending.chunk_size)
                 try:
                     with connection.begin():
                         return _commit(connection, campaign_id, plan, prepared, settings, clock())
@@ -246,84 +188,6 @@ def _render(
             return _Prepared(content, rendered, nonce)
 
 
-# -- stage ------------------------------------------------------------------------------------------
-
-
-def _stage_people(
-    connection: Connection, campaign_id: int, settings: Settings, leaves: Leaves, now: datetime
-) -> Plan:
-    """Keep the audience as it stands, each with their topics or a reason; the plan for it."""
-    row = connection.execute(
-        select(campaigns.c.revision_id, campaigns.c.audience).where(campaigns.c.id == campaign_id)
-    ).one()
-    issue = load_revision(connection, row.revision_id, settings)
-    audience = Audience.from_json(row.audience)
-    topic_bits = planning.bits_in_use(connection, issue)
-    chosen = people(
-        connection,
-        audience,
-        issue_id=issue.issue_id,
-        settings=settings,
-        leaves=leaves(connection),
-        now=now,
-    ).subquery()
-    _scratch.create_all(connection)
-    everything, mask = planning.choice_columns(topic_bits, chosen.c.all_topics, chosen.c.topic_mask)
-    connection.execute(
-        insert(_reader).from_select(
-            ["all_topics", "mask", "id"],
-            select(everything, mask, chosen.c.id).where(chosen.c.reason.is_(None)),
-        )
-    )
-    connection.execute(
-        insert(_skipped).from_select(
-            ["id", "reason"], select(chosen.c.id, chosen.c.reason).where(chosen.c.reason.is_not(None))
-        )
-    )
-    sets = (_reader.c.all_topics, _reader.c.mask)
-    readers = connection.execute(select(literal(None), *sets, func.count()).group_by(*sets)).all()
-    skipped = connection.execute(
-        select(_skipped.c.reason, literal(False), literal(0), func.count()).group_by(_skipped.c.reason)
-    ).all()
-    return planning.of_counts(issue, audience, [*readers, *skipped], topic_bits, settings)
-
-
-def _stage_places(connection: Connection, plan: Plan, chunk_size: int) -> None:
-    """Give every reader an edition and a chunk of it; who has no edition is skipped."""
-    numbers = {edition.selection.key: number for number, edition in enumerate(plan.editions)}
-    sets = (_reader.c.all_topics, _reader.c.mask)
-    counted = connection.execute(select(*sets, func.count()).group_by(*sets).order_by(*sets)).all()
-    before = dict.fromkeys(numbers.values(), 0)
-    rows = []
-    for wants_all, mask, number in counted:
-        key = plan.choices[bool(wants_all), mask]
-        if key is None:
-            continue
-        edition = numbers[key]
-        rows.append({"all_topics": wants_all, "mask": mask, "edition": edition, "before": before[edition]})
-        before[edition] += number
-    if rows:
-        connection.execute(insert(_choice), rows)
-    chosen = and_(_choice.c.all_topics == _reader.c.all_topics, _choice.c.mask == _reader.c.mask)
-    within = func.row_number().over(partition_by=sets, order_by=_reader.c.id) - 1
-    connection.execute(
-        insert(_place).from_select(
-            ["id", "edition", "chunk"],
-            select(_reader.c.id, _choice.c.edition, (_choice.c.before + within) // chunk_size).join(
-                _choice, chosen
-            ),
-        )
-    )
-    connection.execute(
-        insert(_skipped).from_select(
-            ["id", "reason"],
-            select(_reader.c.id, literal(str(SkipReason.NO_STORIES)))
-            .outerjoin(_choice, chosen)
-            .where(_choice.c.edition.is_(None)),
-        )
-    )
-
-
 # -- commit -----------------------------------------------------------------------------------------
 
 
@@ -381,7 +245,7 @@ def _require_known_choices(connection: Connection, plan: Plan, settings: Setting
         return
     staged_here = connection.execute(
         select(subscribers.c.id)
-        .join(_place, _place.c.id == subscribers.c.id)
+        .join(stage.places, stage.places.c.id == subscribers.c.id)
         .where(
             (everything.is_(True) & literal((True, 0) in missing))
             | mask.in_([bits for wants_all, bits in missing if not wants_all])
@@ -447,7 +311,7 @@ def _insert_chunks(
         ],
     ).scalars()
     connection.execute(
-        insert(_target),
+        insert(stage.targets),
         [
             {"edition": edition, "chunk": chunk, "edition_id": edition_ids[edition], "chunk_id": chunk_id}
             for (_, edition, chunk, _), chunk_id in zip(places, ids, strict=True)
@@ -479,15 +343,21 @@ def _insert_deliveries(connection: Connection, campaign_id: int, plan: Plan, set
             select(
                 literal(campaign_id),
                 literal(plan.issue.issue_id),
-                _place.c.id,
-                _target.c.edition_id,
-                _target.c.chunk_id,
+                stage.places.c.id,
+                stage.targets.c.edition_id,
+                stage.targets.c.chunk_id,
                 subscribers.c.email,
                 is_measured(settings.tracking.individual, subscribers.c.track_consent),
             )
-            .join(subscribers, subscribers.c.id == _place.c.id)
-            .join(_target, and_(_target.c.edition == _place.c.edition, _target.c.chunk == _place.c.chunk))
-            .order_by(_place.c.id),
+            .join(subscribers, subscribers.c.id == stage.places.c.id)
+            .join(
+                stage.targets,
+                and_(
+                    stage.targets.c.edition == stage.places.c.edition,
+                    stage.targets.c.chunk == stage.places.c.chunk,
+                ),
+            )
+            .order_by(stage.places.c.id),
             include_defaults=False,
         )
     )
@@ -497,7 +367,9 @@ def _insert_skips(connection: Connection, campaign_id: int) -> None:
     connection.execute(
         insert(skips).from_select(
             ["campaign_id", "subscriber_id", "reason"],
-            select(literal(campaign_id), _skipped.c.id, _skipped.c.reason).order_by(_skipped.c.id),
+            select(literal(campaign_id), stage.skipped.c.id, stage.skipped.c.reason).order_by(
+                stage.skipped.c.id
+            ),
         )
     )
 
