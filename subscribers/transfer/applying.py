@@ -45,7 +45,7 @@ from subscribers.transfer import arrivals
 from subscribers.transfer.arrivals import JsonText, arrival, arrival_list
 from subscribers.transfer.cells import ALL_TOPICS_MASK
 from subscribers.transfer.merging import Change, ImportRun, Known, merge
-from subscribers.transfer.people import Packed, Person, list_numbers
+from subscribers.transfer.people import UNSAID_TOPICS, Packed, Person, list_numbers
 from subscribers.transfer.report import ImportReport
 
 # Less than 200 ms of one core: nobody else waits longer than that for the write lock. Larger chunks are
@@ -234,15 +234,15 @@ def _insert_new(connection: Connection, run: ImportRun) -> int:
         "email": arrival.c.email,
         "email_key": arrival.c.email_key,
         "key_hash": arrival.c.key_hash,
-        "name": arrival.c.name,
+        "name": func.nullif(arrival.c.name, ""),
         "status": literal(SubscriberStatus.ACTIVE if reads else SubscriberStatus.UNSUBSCRIBED),
-        "all_topics": or_(arrival.c.topics.is_(None), arrival.c.topics == ALL_TOPICS_MASK),
+        "all_topics": arrival.c.topics.in_((UNSAID_TOPICS, ALL_TOPICS_MASK)),
         "topic_mask": case((arrival.c.topics > 0, arrival.c.topics), else_=0),
-        "timezone": arrival.c.timezone,
+        "timezone": func.nullif(arrival.c.timezone, ""),
         "frequency": literal("weekly"),
         "source": literal(run.label),
-        "attributes": func.coalesce(arrival.c.attributes, literal("{}", JsonText())),
-        "track_consent": func.coalesce(arrival.c.track_consent, False) if reads else literal(False),
+        "attributes": arrival.c.attributes,
+        "track_consent": (arrival.c.track_consent == 1) if reads else literal(False),
         "created_at": now,
         "confirmed_at": arrival.c.confirm_at,
         "unsubscribed_at": null() if reads else func.coalesce(arrival.c.left_at, now),
@@ -286,14 +286,14 @@ def _insert_proofs(connection: Connection, run: ImportRun) -> None:
         said = literal(f"{run.label}: {name}")
         _insert_proof(connection, run, given, receive, column, said, column.is_not(None))
     source = case(
-        (arrival.c.consent_source.is_(None), literal(run.label)),
+        (arrival.c.consent_source == "", literal(run.label)),
         else_=literal(f"{run.label}: ") + arrival.c.consent_source,
     )
     untold = and_(arrival.c.optin_at.is_(None), arrival.c.confirm_at.is_(None))
     if run.brings_readers:
         at = func.coalesce(told, now)
         _insert_proof(connection, run, given, receive, at, source, or_(told.is_not(None), untold))
-        _insert_proof(connection, run, given, ConsentPurpose.TRACK, at, source, arrival.c.track_consent)
+        _insert_proof(connection, run, given, ConsentPurpose.TRACK, at, source, arrival.c.track_consent == 1)
     else:
         _insert_proof(connection, run, given, receive, told, source, told.is_not(None))
         at = func.coalesce(arrival.c.left_at, now)
@@ -313,7 +313,7 @@ def _insert_proof(
         "subscriber_id": arrival.c.subscriber_id,
         "action": literal(action),
         "purpose": literal(purpose),
-        "wording": func.coalesce(arrival.c.consent_wording, ""),
+        "wording": arrival.c.consent_wording,
         "wording_version": literal(""),
         "basis": literal(run.options.basis),
         "at": at,

@@ -1,10 +1,10 @@
 """The temporary table in which a chunk of a file meets the people who are here already."""
 
 from collections.abc import Sequence
+from operator import itemgetter
 
 from sqlalchemy import (
     BigInteger,
-    Boolean,
     Column,
     Connection,
     Integer,
@@ -19,7 +19,14 @@ from sqlalchemy.types import UserDefinedType
 
 from subscribers.models import UTCTime
 from subscribers.transfer.merging import ImportRun
-from subscribers.transfer.people import Packed, Person, list_numbers
+from subscribers.transfer.people import (
+    NO_ATTRIBUTES,
+    UNSAID_TOPICS,
+    UNSAID_TRACK,
+    Packed,
+    Person,
+    list_numbers,
+)
 
 
 class JsonText(UserDefinedType[str]):
@@ -41,18 +48,18 @@ arrival = Table(
     Column("key_hash", String),
     Column("email", String),
     Column("email_key", String),
-    Column("name", String),
-    Column("topics", BigInteger),
-    Column("timezone", String),
-    Column("consent_source", String),
-    Column("consent_wording", String),
-    Column("attributes", JsonText),
-    Column("track_consent", Boolean),
+    Column("name", String, server_default=""),
+    Column("topics", BigInteger, server_default=str(UNSAID_TOPICS)),
+    Column("timezone", String, server_default=""),
+    Column("consent_source", String, server_default=""),
+    Column("consent_wording", String, server_default=""),
+    Column("attributes", JsonText, server_default=NO_ATTRIBUTES),
+    Column("track_consent", Integer, server_default=str(UNSAID_TRACK)),
     Column("consent_at", UTCTime),
     Column("optin_at", UTCTime),
     Column("confirm_at", UTCTime),
     Column("left_at", UTCTime),
-    Column("lists", String),
+    Column("lists", String, server_default=""),
     Column("subscriber_id", BigInteger),
     prefixes=["TEMPORARY"],
 )
@@ -73,7 +80,8 @@ def fill(connection: Connection, people: Sequence[Packed], run: ImportRun) -> No
     for table in (arrival, arrival_list):
         connection.execute(CreateTable(table, if_not_exists=True))
         connection.execute(delete(table))
-    _insert(connection, arrival, Person._fields, people)
+    pick = itemgetter(*map(Person._fields.index, run.fields))
+    _insert(connection, arrival, run.fields, list(map(pick, people)))
     members = [
         (person[_LINE], run.list_ids[number])
         for person in people
@@ -89,13 +97,13 @@ def empty(connection: Connection) -> None:
         connection.execute(delete(table))
 
 
-def _insert(connection: Connection, table: Table, names: Sequence[str], rows: Sequence[Packed]) -> None:
+def _insert(connection: Connection, table: Table, names: Sequence[str], rows: list[Packed]) -> None:
     """Insert rows without SQLAlchemy's work per value, which costs more than SQLite's."""
     if not rows:
         return
     compiled = insert(table).compile(dialect=connection.dialect, column_keys=list(names))
     if compiled.positional:
         assert compiled.positiontup == list(names)
-        connection.exec_driver_sql(compiled.string, list(rows))
+        connection.exec_driver_sql(compiled.string, rows)
     else:
         connection.exec_driver_sql(compiled.string, [dict(zip(names, row, strict=True)) for row in rows])

@@ -79,12 +79,13 @@ def zone(cell: str) -> str | None:
 
 
 @lru_cache(maxsize=CACHE)
-def yes_or_no(cell: str) -> bool | None:
+def yes_or_no(cell: str) -> int | None:
+    """1 or 0."""
     word = short_text(cell, "track_consent").casefold()
     if word in _YES:
-        return True
+        return 1
     if word in _NO:
-        return False
+        return 0
     if word:
         raise RowRefused(
             f"track_consent is {_shown(word)}: say yes or no", "track_consent is neither yes nor no"
@@ -170,7 +171,7 @@ def topics_reader(
     return read
 
 
-def lists_reader(names: dict[str, str]) -> Callable[[str], str | None]:
+def lists_reader(names: dict[str, str]) -> Callable[[str], str]:
     """Reads names between `;` or `,`, quoted or not: cell -> their numbers between commas.
 
     `names`, slug -> name, grows by what is new; a list's number is its position there.
@@ -178,7 +179,7 @@ def lists_reader(names: dict[str, str]) -> Callable[[str], str | None]:
     numbers: dict[str, int] = {}
 
     @lru_cache(maxsize=CACHE)
-    def read(cell: str) -> str | None:
+    def read(cell: str) -> str:
         found = []
         for name in _names(short_text(cell, "lists")):
             try:
@@ -192,7 +193,7 @@ def lists_reader(names: dict[str, str]) -> Callable[[str], str | None]:
                     cure="Is another column called 'lists' or 'tags'? Rename it.",
                 )
             found.append(str(numbers.setdefault(slug, len(numbers))))
-        return ",".join(dict.fromkeys(found)) or None
+        return ",".join(dict.fromkeys(found))
 
     return read
 

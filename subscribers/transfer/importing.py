@@ -21,7 +21,7 @@ from subscribers.transfer.applying import CHUNK_CHARACTERS, CHUNK_ROWS, apply_ch
 from subscribers.transfer.cells import RowRefused
 from subscribers.transfer.merging import IMPORT_SOURCE, ImportRun
 from subscribers.transfer.options import ImportOptions
-from subscribers.transfer.people import Packed, person_reader
+from subscribers.transfer.people import Packed, fields_of, person_reader
 from subscribers.transfer.reading import BrokenRow, Source, find_header, open_text
 from subscribers.transfer.report import ImportReport
 from subscribers.transfer.staging import Staging
@@ -74,7 +74,7 @@ def import_csv(
                 bits = ensure_topics(connection, options.topics)
             read_person = person_reader(columns, options, bits, list_names, now)
             _stage(source, read_person, staging, report, tell, file=str(path))
-        run = ImportRun(options, _label(path), now, tuple(list_names.values()))
+        run = ImportRun(options, _label(path), now, tuple(list_names.values()), fields_of(columns))
         with database.bulk() as transaction:
             chunks = staging.chunks(report.refused, rows=CHUNK_ROWS, characters=CHUNK_CHARACTERS)
             for chunk in _one_ahead(chunks):

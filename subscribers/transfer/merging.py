@@ -14,7 +14,7 @@ import orjson
 from subscribers.models import ConsentAction, ConsentPurpose, SubscriberStatus
 from subscribers.transfer.cells import ALL_TOPICS_MASK
 from subscribers.transfer.options import ImportOptions
-from subscribers.transfer.people import Person
+from subscribers.transfer.people import NO_ATTRIBUTES, UNSAID_TOPICS, UNSAID_TRACK, Person
 
 IMPORT_SOURCE = "import:"  # begins the source of every consent that a file brought
 
@@ -59,6 +59,7 @@ class ImportRun:
     label: str  # "import:people.csv"
     now: datetime
     list_names: tuple[str, ...]
+    fields: tuple[str, ...]  # of Person, that the file can fill
     # Number of a name -> list id, as far as lists were needed.
     list_ids: dict[int, int] = field(default_factory=dict)
 
@@ -116,7 +117,7 @@ def _merge_facts(person: Person, known: Known, change: Change) -> None:
         change.values["timezone"] = person.timezone
     if person.confirm_at and known.confirmed_at is None:
         change.values["confirmed_at"] = instant(person.confirm_at)
-    if person.attributes and person.attributes != known.attributes:
+    if person.attributes not in (NO_ATTRIBUTES, known.attributes):
         before = orjson.loads(known.attributes) if isinstance(known.attributes, str) else known.attributes
         after = {**before, **orjson.loads(person.attributes)}
         if after != before:
@@ -125,7 +126,7 @@ def _merge_facts(person: Person, known: Known, change: Change) -> None:
 
 def _merge_topics(person: Person, known: Known, change: Change, run: ImportRun) -> None:
     chose_in_person = known.chose_at is not None and not run.options.overwrite_choices
-    if person.topics is None or chose_in_person:
+    if person.topics == UNSAID_TOPICS or chose_in_person:
         return
     wants_all, mask = known.all_topics, known.topic_mask
     if person.topics == ALL_TOPICS_MASK:
@@ -141,7 +142,7 @@ def _merge_topics(person: Person, known: Known, change: Change, run: ImportRun) 
 
 
 def _merge_tracking(person: Person, known: Known, change: Change, run: ImportRun) -> None:
-    if person.track_consent is None or person.track_consent == known.track_consent:
+    if person.track_consent in (UNSAID_TRACK, known.track_consent):
         return
     if person.track_consent:
         if known.track_action == ConsentAction.WITHDRAWN:
@@ -151,7 +152,7 @@ def _merge_tracking(person: Person, known: Known, change: Change, run: ImportRun
         if known.track_source is not None and not known.track_source.startswith(IMPORT_SOURCE):
             return  # they said yes in person; a file does not know better
         action, at = ConsentAction.WITHDRAWN, run.now
-    change.values["track_consent"] = person.track_consent
+    change.values["track_consent"] = bool(person.track_consent)
     change.proofs.append(
         _proof(action, ConsentPurpose.TRACK, at, run, source_of(person, run), person.consent_wording)
     )

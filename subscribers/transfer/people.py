@@ -15,38 +15,57 @@ from subscribers.transfer.columns import Columns
 from subscribers.transfer.guard import unguard
 from subscribers.transfer.options import ImportOptions
 
+NO_ATTRIBUTES = "{}"
+# What a field of a number holds where the row says nothing.
+UNSAID_TOPICS = -2
+UNSAID_TRACK = -1
+
 
 class Person(NamedTuple):
-    """One row of a file; None leaves what is there. Times are texts in UTC, see `cells.time_reader`.
+    """One row of a file; a blank field leaves what is there. Times are as `cells.time_reader` says.
 
     The fields are the columns of the temporary table `arrivals.arrival`, in their order: a million of
-    them pass through files and statements as plain tuples (`Packed`).
+    them pass through files and statements as plain tuples (`Packed`). Blank is "" and not None, and yes
+    is 1 and not True, since Python's SQLite module asks for an adapter for either: a microsecond each.
     """
 
     line: int
     key_hash: str
     email: str
     email_key: str
-    name: str | None = None
-    topics: int | None = None  # a mask, or ALL_TOPICS_MASK
-    timezone: str | None = None
-    consent_source: str | None = None
-    consent_wording: str | None = None
-    attributes: str | None = None  # a JSON object
-    track_consent: bool | None = None
+    name: str = ""
+    topics: int = UNSAID_TOPICS  # a mask, or ALL_TOPICS_MASK
+    timezone: str = ""
+    consent_source: str = ""
+    consent_wording: str = ""
+    attributes: str = NO_ATTRIBUTES  # a JSON object
+    track_consent: int = UNSAID_TRACK  # 1 or 0
     consent_at: str | None = None
     optin_at: str | None = None
     confirm_at: str | None = None
     left_at: str | None = None
-    lists: str | None = None  # numbers of names, between commas
+    lists: str = ""  # numbers of names, between commas
 
 
 Packed = tuple[Any, ...]
 
+_ALSO_FILLED_BY = {"name": {"first_name", "last_name"}, "left_at": {"cleaned_at"}, "lists": {"tags"}}
 
-def list_numbers(lists: str | None) -> list[int]:
+
+def list_numbers(lists: str) -> list[int]:
     """The numbers in a person's `lists`."""
     return list(map(int, lists.split(","))) if lists else []
+
+
+def fields_of(columns: Columns) -> tuple[str, ...]:
+    """The fields that rows of such a file can fill; the others are blank in all of them."""
+    filled = {"line", "key_hash", "email", "email_key", *columns.meaning}
+    if columns.attributes:
+        filled.add("attributes")
+    for field, meanings in _ALSO_FILLED_BY.items():
+        if not filled.isdisjoint(meanings):
+            filled.add(field)
+    return tuple(field for field in Person._fields if field in filled)
 
 
 def person_reader(
@@ -66,7 +85,7 @@ def person_reader(
         for field, at, read_cell in _cell_readers(columns, options, bits, now)
     ]
     name, kept, lists = map(Person._fields.index, ("name", "attributes", "lists"))
-    blank: list[Any] = [None] * len(Person._fields)
+    blank: list[Any] = list(Person(0, "", "", ""))
 
     def read(line: int, row: list[str]) -> Packed:
         if len(row) != width:
@@ -77,14 +96,15 @@ def person_reader(
             raise RowRefused(error.message.rstrip("."), "this is no address") from None
         person = blank.copy()
         person[:4] = line, suppression.key_hash(address.key, secret), address.email, address.key
-        person[name] = name_of(row)
+        person[name] = name_of(row) or ""
         person[lists] = lists_of(row)
         for position, at, read_cell in present:
             if (found := read_cell(row[at])) is not None:
                 person[position] = found
         if attributes:
             facts = {key: value for at, key in attributes if (value := cells.attribute(row[at], key))}
-            person[kept] = orjson.dumps(facts).decode() if facts else None
+            if facts:
+                person[kept] = orjson.dumps(facts).decode()
         return tuple(person)
 
     return read
@@ -139,18 +159,16 @@ def _name_reader(columns: Columns) -> Callable[[list[str]], str | None]:
     return lambda row: clean_name(" ".join(cells.text(row[position]) for position in parts))
 
 
-def _lists_reader(
-    columns: Columns, read_cell: Callable[[str], str | None]
-) -> Callable[[list[str]], str | None]:
+def _lists_reader(columns: Columns, read_cell: Callable[[str], str]) -> Callable[[list[str]], str]:
     positions = [columns.meaning[key] for key in ("lists", "tags") if key in columns.meaning]
     if not positions:
-        return lambda _: None
+        return lambda _: ""
     if len(positions) == 1:
         only = positions[0]
         return lambda row: read_cell(row[only])
 
-    def read(row: list[str]) -> str | None:
+    def read(row: list[str]) -> str:
         numbers = [number for at in positions for number in list_numbers(read_cell(row[at]))]
-        return ",".join(map(str, dict.fromkeys(numbers))) or None
+        return ",".join(map(str, dict.fromkeys(numbers)))
 
     return read

@@ -46,8 +46,7 @@ class Staging:
         part = person[_KEY_HASH][:PART_DIGITS]
         waiting = self._waiting[part]
         waiting.append(person)
-        if person[_ATTRIBUTES]:
-            self._characters[part] += len(person[_ATTRIBUTES])
+        self._characters[part] += len(person[_ATTRIBUTES])
         if len(waiting) >= BLOCK_ROWS or self._characters[part] >= BLOCK_CHARACTERS:
             self._write_down(part, waiting)
 
@@ -60,7 +59,7 @@ class Staging:
         chunk: list[Packed] = []
         for part in self._waiting:
             people = self._winners(part, refused)
-            size = sum(len(person[_ATTRIBUTES]) for person in people if person[_ATTRIBUTES])
+            size = sum(len(person[_ATTRIBUTES]) for person in people)
             chunk += people
             step = max(1, min(rows, characters * len(people) // size)) if size else rows
             while len(chunk) >= step:
