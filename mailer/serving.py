@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from mailer.clock import Clock
+from mailer.delivery import reconcile
 from mailer.insight import counts
 from mailer.service import Mailer
 from mailer.service.sending import TAKE_UP_SECONDS, take_up
@@ -28,11 +29,17 @@ def web_of(mailer: Mailer) -> WebServer:
     return WebServer(WebContext(rooms.settings, rooms.database, rooms.tokens, rooms.doors, rooms.now))
 
 
+def _settle_doubts(mailer: Mailer) -> None:
+    with mailer.database.ledger() as connection:
+        reconcile.settle_seen(connection)
+
+
 def clock_of(mailer: Mailer) -> Clock:
     """The clock of a site, not yet ticking."""
     clock = Clock(mailer.rooms.now)
     clock.every(SETTLE_SECONDS, lambda now: verdicts.settle(mailer.database, now), name="settle verdicts")
     clock.every(LATE_SECONDS, lambda now: late.link_late(mailer.database, now), name="link late events")
+    clock.every(LATE_SECONDS, lambda _now: _settle_doubts(mailer), name="settle held chunks with events")
     clock.every(TAKE_UP_SECONDS, lambda now: take_up(mailer.rooms, now), name="take up broken-off freezes")
     clock.every(COUNT_SECONDS, lambda now: counts.refresh(mailer.database, now=now), name="renew numbers")
     return clock

@@ -1,5 +1,6 @@
 """Commands of a site: demo, init, check, upgrade, serve, sandbox."""
 
+import signal
 from pathlib import Path
 from typing import Annotated
 
@@ -94,4 +95,7 @@ def sandbox(config: ConfigOption = None) -> None:
 
     server = sandbox_of(load_settings(config))
     output.say(f"Mailbox: [bold]{output.plain(server.url)}[/]")
+    # A shell starts background jobs deaf to Ctrl-C; `kill` must end it as gently.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     server.serve_forever()
