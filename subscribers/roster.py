@@ -366,7 +366,7 @@ def _require_free(connection: Connection, key: str, key_hash: str) -> None:
         return
     if there.status == SubscriberStatus.UNSUBSCRIBED:
         raise NewsletterError(
-            "this person left and is not added again.", cure="They can come back by signing up themselves."
+            "this person left and is not added again.", cure="Only they can ask to come back; a sign-up page is not there yet."
         )
     raise NewsletterError(
         f"this address is here already ({there.status}).",
