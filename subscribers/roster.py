@@ -366,7 +366,8 @@ def _require_free(connection: Connection, key: str, key_hash: str) -> None:
         return
     if there.status == SubscriberStatus.UNSUBSCRIBED:
         raise NewsletterError(
-            "this person left and is not added again.", cure="Only they can ask to come back; a sign-up page is not there yet."
+            "this person left and is not added again.",
+            cure="Only they can ask to come back; a sign-up page is not there yet.",
         )
     raise NewsletterError(
         f"this address is here already ({there.status}).",
