@@ -13,8 +13,8 @@ from sqlalchemy import Connection, insert, text
 
 from mailer.config import Settings, load_settings
 from mailer.database import Database
-from mailer.delivery.tables import campaigns, chunks, editions, issues, links, revisions
 from mailer.links import Tokens
+from mailer.tables import campaigns, chunks, editions, issues, links, revisions
 
 ROOT = Path(__file__).parent.parent
 LINKS = 30

@@ -17,9 +17,9 @@ from mailer.config import Settings, load_settings
 from mailer.database import Database
 from mailer.delivery import campaigns, preflight
 from mailer.delivery.audience import Audience
-from mailer.delivery.tables import subscribers
 from mailer.issues import store
 from mailer.issues.values import Issue
+from mailer.tables import subscribers
 from subscribers.topics import ensure_topics
 
 ROOT = Path(__file__).parent.parent

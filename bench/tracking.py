@@ -19,8 +19,8 @@ from sqlalchemy import func, select
 
 from bench.doors import served
 from bench.sent import LINKS, Sent, make_sent
-from mailer.delivery.tables import events
 from mailer.links import Purpose
+from mailer.tables import events
 
 SECONDS = 5.0
 LETTERS = 200_000

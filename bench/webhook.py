@@ -20,8 +20,8 @@ from sqlalchemy import func, select
 
 from bench.doors import served
 from bench.sent import Sent, make_sent
-from mailer.delivery.tables import events
 from mailer.links import Purpose
+from mailer.tables import events
 from mailer.tracking.signature import SIGNATURE_HEADER, TIMESTAMP_HEADER
 
 STORED_EVENTS = 1_000_000

@@ -9,15 +9,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, Table, and_, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Select, and_, func, insert, select, update
 
 from subscribers import lists, segment_rules
 from subscribers.errors import NewsletterError, NotFound
-from subscribers.models import Segment, SubscriberStatus
+from subscribers.models import SubscriberStatus
 from subscribers.segment_rules import LeafRegistry, Moment, Rule, nearest
-from subscribers.tables import subscriber, suppression
-
-_segments: Table = Segment.__table__  # type: ignore[attr-defined]
+from subscribers.tables import segment, subscriber, suppression
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,18 +79,18 @@ def save(
     value = segment_rules.read_json(source, file=file) if isinstance(source, str | bytes) else source
     segment_rules.read_rule(value, leaves, file=file)
     slug = slug_of(name)
-    row = connection.execute(select(_segments).where(_segments.c.slug == slug)).one_or_none()
+    row = connection.execute(select(segment).where(segment.c.slug == slug)).one_or_none()
     if row is None:
-        connection.execute(insert(_segments).values(slug=slug, name=name.strip(), rule=value, created_at=now))
+        connection.execute(insert(segment).values(slug=slug, name=name.strip(), rule=value, created_at=now))
     elif row.rule != value:
-        connection.execute(update(_segments).where(_segments.c.slug == slug).values(rule=value))
+        connection.execute(update(segment).where(segment.c.slug == slug).values(rule=value))
     return find(connection, slug)
 
 
 def find(connection: Connection, slug: str) -> SavedSegment:
     """A saved segment by slug or name. Raises NotFound with the nearest one."""
     wanted = slug_of(slug)
-    row = connection.execute(select(_segments).where(_segments.c.slug == wanted)).one_or_none()
+    row = connection.execute(select(segment).where(segment.c.slug == wanted)).one_or_none()
     if row is None:
         known = [saved.slug for saved in list_all(connection)]
         cure = nearest(wanted, known) if known else "Make one with 'mailer segments add NAME --rule FILE'."
@@ -108,14 +106,14 @@ def load(connection: Connection, slug: str, leaves: LeafRegistry) -> Rule:
 
 def list_all(connection: Connection) -> list[SavedSegment]:
     """All saved segments by name."""
-    rows = connection.execute(select(_segments).order_by(_segments.c.name))
+    rows = connection.execute(select(segment).order_by(segment.c.name))
     return [SavedSegment(row.slug, row.name, row.rule, row.created_at) for row in rows]
 
 
 def remove(connection: Connection, slug: str) -> None:
     """Forget a segment; the readers stay."""
     saved = find(connection, slug)
-    connection.execute(_segments.delete().where(_segments.c.slug == saved.slug))
+    connection.execute(segment.delete().where(segment.c.slug == saved.slug))
 
 
 def rename_topic(connection: Connection, old: str, new: str) -> list[str]:
@@ -124,7 +122,7 @@ def rename_topic(connection: Connection, old: str, new: str) -> list[str]:
     for saved in list_all(connection):
         renamed = _renamed(saved.rule, old, new)
         if renamed != saved.rule:
-            connection.execute(update(_segments).where(_segments.c.slug == saved.slug).values(rule=renamed))
+            connection.execute(update(segment).where(segment.c.slug == saved.slug).values(rule=renamed))
             changed.append(saved.slug)
     return changed
 

@@ -13,8 +13,8 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Select, and_, case, func, literal, or_, select
 
 from mailer.config import Settings
-from mailer.delivery.tables import deliveries, list_members, subscribers, suppressions
 from mailer.models import Handover
+from mailer.tables import deliveries, list_members, subscribers, suppressions
 from subscribers import lists, segments
 from subscribers.models import SubscriberStatus
 from subscribers.segment_rules import LeafRegistry

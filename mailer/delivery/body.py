@@ -9,7 +9,7 @@ import html
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -34,8 +34,6 @@ TRACKING_OFF: dict[str, Any] = {
     "subscription_tracking": {"enable": False},
     "ganalytics": {"enable": False},
 }
-
-Individual = Literal["with-consent", "everyone", "nobody"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,8 +17,8 @@ from sqlalchemy.exc import IntegrityError
 
 from mailer.delivery.audience import Audience
 from mailer.delivery.owners import new_owner
-from mailer.delivery.tables import campaigns, chunks, deliveries, issues, skips
 from mailer.models import CampaignStatus, ChunkState, Handover
+from mailer.tables import campaigns, chunks, deliveries, issues, skips
 from subscribers.errors import NewsletterError, NotFound
 
 CANCELLED = "cancelled"  # why a letter was withheld

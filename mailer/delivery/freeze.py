@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sqlalchemy import (
-    ColumnElement,
     Connection,
     and_,
     insert,
@@ -26,11 +25,18 @@ from mailer.config import Settings
 from mailer.database import Database, staged
 from mailer.delivery import plan as planning
 from mailer.delivery import stage
-from mailer.delivery.body import Individual, draw_nonce
+from mailer.delivery.body import draw_nonce
 from mailer.delivery.campaigns import cancel, finish_if_done
 from mailer.delivery.owners import is_gone
 from mailer.delivery.plan import Leaves, Plan
-from mailer.delivery.tables import (
+from mailer.editions.compose import compose
+from mailer.editions.content import EditionContent
+from mailer.editions.links import CampaignLinks, doors_of, link_places
+from mailer.editions.render import RenderedEdition, render
+from mailer.links import Slots
+from mailer.measuring import are_measured
+from mailer.models import CampaignStatus, ChunkState
+from mailer.tables import (
     campaign_stories,
     campaigns,
     chunks,
@@ -40,12 +46,6 @@ from mailer.delivery.tables import (
     skips,
     subscribers,
 )
-from mailer.editions.compose import compose
-from mailer.editions.content import EditionContent
-from mailer.editions.links import CampaignLinks, doors_of, link_places
-from mailer.editions.render import RenderedEdition, render
-from mailer.links import Slots
-from mailer.models import CampaignStatus, ChunkState
 from subscribers.errors import NewsletterError
 from subscribers.models import SubscriberStatus
 
@@ -347,7 +347,7 @@ def _insert_deliveries(connection: Connection, campaign_id: int, plan: Plan, set
                 stage.targets.c.edition_id,
                 stage.targets.c.chunk_id,
                 subscribers.c.email,
-                is_measured(settings.tracking.individual, subscribers.c.track_consent),
+                are_measured(settings.tracking.individual, subscribers.c.track_consent),
             )
             .join(subscribers, subscribers.c.id == stage.places.c.id)
             .join(
@@ -372,10 +372,3 @@ def _insert_skips(connection: Connection, campaign_id: int) -> None:
             ),
         )
     )
-
-
-def is_measured(individual: Individual, consents: ColumnElement[bool]) -> ColumnElement[bool]:
-    """Whether a letter's reader is counted in person, as `body` decides for the links of each letter."""
-    if individual == "with-consent":
-        return consents
-    return literal(individual == "everyone")

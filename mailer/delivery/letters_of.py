@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection, select, update
 
-from mailer.delivery.tables import campaigns, deliveries, editions, issues
+from mailer.tables import campaigns, deliveries, editions, issues
 
 
 def show(connection: Connection, subscriber_id: int) -> Sequence[Mapping[str, Any]]:

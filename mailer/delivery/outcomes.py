@@ -14,7 +14,6 @@ from sqlalchemy import Connection, Row, and_, bindparam, func, insert, or_, sele
 
 from mailer.delivery import reconcile
 from mailer.delivery.campaigns import OPEN, finish_if_done, hold_back, pause_if_sending, withhold_if_cancelled
-from mailer.delivery.tables import attempts, campaigns, chunks, deliveries
 from mailer.delivery.transport import (
     Accepted,
     Answer,
@@ -28,6 +27,7 @@ from mailer.delivery.transport import (
     Uncertain,
 )
 from mailer.models import AttemptOutcome, ChunkState, Handover
+from mailer.tables import attempts, campaigns, chunks, deliveries
 
 # More readers refused in one chunk than typing errors explain: a person should look first.
 REJECTS_BEFORE_PAUSE = 5

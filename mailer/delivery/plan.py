@@ -12,10 +12,10 @@ from sqlalchemy import ColumnElement, Connection, case, func, select
 
 from mailer.config import Settings
 from mailer.delivery.audience import Audience, SkipReason, people
-from mailer.delivery.tables import subscribers
 from mailer.editions.content import Selection
 from mailer.editions.select import selections_for
 from mailer.issues.values import Issue
+from mailer.tables import subscribers
 from subscribers import topics
 from subscribers.errors import NewsletterError
 from subscribers.segment_rules import LeafRegistry

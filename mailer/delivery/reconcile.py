@@ -17,8 +17,8 @@ from sqlalchemy import ColumnElement, Connection, and_, exists, func, or_, selec
 
 from mailer.delivery import owners
 from mailer.delivery.campaigns import finish_if_done, reopen, require_no_other, withhold_if_cancelled
-from mailer.delivery.tables import attempts, campaigns, chunks, deliveries, editions, events
 from mailer.models import AttemptOutcome, CampaignStatus, ChunkState, Fate, Handover
+from mailer.tables import attempts, campaigns, chunks, deliveries, editions, events
 from subscribers.errors import NewsletterError
 
 Decision = Literal["sent", "again", "drop"]

@@ -41,7 +41,11 @@ from mailer.delivery import outcomes, reconcile
 from mailer.delivery.audience import is_allowed
 from mailer.delivery.body import Letter, Reader, build
 from mailer.delivery.campaigns import finish_all_done, finish_if_done, withhold_if_cancelled
-from mailer.delivery.tables import (
+from mailer.delivery.transport import Transport
+from mailer.links import Doors, Tokens
+from mailer.measuring import is_measured
+from mailer.models import CampaignStatus, ChunkState, Handover
+from mailer.tables import (
     attempts,
     campaigns,
     chunks,
@@ -50,9 +54,6 @@ from mailer.delivery.tables import (
     subscribers,
     suppressions,
 )
-from mailer.delivery.transport import Transport
-from mailer.links import Doors, Tokens
-from mailer.models import CampaignStatus, ChunkState, Handover
 from subscribers.models import SubscriberStatus, UTCTime
 
 # Bodies kept in memory; a campaign has a handful of editions as a rule, 500 at most, 100 kB each.
@@ -277,10 +278,10 @@ def _sort_out(connection: Connection, chunk_id: int, settings: Settings, now: da
         if reason is not None:
             found.out.setdefault(reason, []).append(number)
             continue
-        is_measured = individual == "everyone" or (individual == "with-consent" and consents == 1)
-        if is_measured != was_measured:
-            found.consent_changed.setdefault(is_measured, []).append(number)
-        found.readers.append(Reader(number, email, name or "", is_measured))
+        measured = is_measured(individual, consents == 1)
+        if measured != was_measured:
+            found.consent_changed.setdefault(measured, []).append(number)
+        found.readers.append(Reader(number, email, name or "", measured))
     return found
 
 
@@ -331,10 +332,8 @@ def _begin(
         withhold_if_cancelled(connection, claim.campaign_id)
         return False
     _withhold(connection, sorted_out.out)
-    for is_measured, numbers in sorted_out.consent_changed.items():
-        connection.execute(
-            update(deliveries).where(deliveries.c.id.in_(numbers)).values(measured=is_measured)
-        )
+    for measured, numbers in sorted_out.consent_changed.items():
+        connection.execute(update(deliveries).where(deliveries.c.id.in_(numbers)).values(measured=measured))
     connection.execute(
         _ATTEMPT,
         {

@@ -25,8 +25,8 @@ from mailer.config import Settings
 from mailer.delivery import plan as planning
 from mailer.delivery.audience import Audience, SkipReason, people
 from mailer.delivery.plan import Leaves, Plan
-from mailer.delivery.tables import campaigns
 from mailer.issues.store import load_revision
+from mailer.tables import campaigns
 from subscribers.models import BigId
 
 _scratch = MetaData()

@@ -20,7 +20,6 @@ from mailer.delivery import preflight
 from mailer.delivery.answers import masked
 from mailer.delivery.audience import is_allowed
 from mailer.delivery.body import ONE_CLICK, TRACKING_OFF, draw_nonce, plain_name
-from mailer.delivery.tables import test_letters
 from mailer.delivery.transport import Accepted, Answer, Call, Stopped, Transport
 from mailer.editions.compose import compose
 from mailer.editions.content import EditionContent, Selection
@@ -29,6 +28,7 @@ from mailer.editions.render import RenderedEdition, render
 from mailer.editions.select import select
 from mailer.issues.values import Issue
 from mailer.links import Slot, Slots
+from mailer.tables import test_letters
 from subscribers import suppression
 from subscribers.addresses import Address, parse_address
 from subscribers.errors import NewsletterError

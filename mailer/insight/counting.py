@@ -10,9 +10,9 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, Subquery, case, func, select
 
-from mailer.delivery.tables import campaign_stories, campaigns, chunks, deliveries, events, links
-from mailer.delivery.tables import editions as edition_table
 from mailer.models import Handover, Verdict
+from mailer.tables import campaign_stories, campaigns, chunks, deliveries, events, links
+from mailer.tables import editions as edition_table
 from subscribers.errors import NotFound
 
 OPEN, CLICK = "open", "click"

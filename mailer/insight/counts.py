@@ -7,23 +7,20 @@ good for a time that grows with what it cost. Small campaigns are as good as alw
 import time
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
 from pydantic import TypeAdapter
-from sqlalchemy import Row, select
+from sqlalchemy import select
 
 from mailer import dialect
 from mailer.database import Database
-from mailer.delivery.tables import campaigns
 from mailer.insight.stats import CampaignStats, campaign_stats
-from mailer.models import CampaignCount
+from mailer.tables import campaign_counts, campaigns
 
 # At most one part in fifty of a server's time goes into counting one campaign.
 GOOD_FOR_TIMES_THE_COST = 50
 # Events come for days; the clock keeps the counts of these campaigns fresh.
 WATCHED_FOR = timedelta(days=7)
 
-_counts = CampaignCount.__table__  # type: ignore[attr-defined]
 _shape = TypeAdapter(CampaignStats)
 
 
@@ -38,8 +35,10 @@ class Counted:
 def latest(database: Database, campaign_id: int, *, now: datetime) -> Counted:
     """The kept numbers while they are good, else new ones, which are kept. Raises NotFound."""
     with database.reader() as connection:
-        row = connection.execute(select(_counts).where(_counts.c.campaign_id == campaign_id)).one_or_none()
-    if row is not None and _is_good(row, now):
+        row = connection.execute(
+            select(campaign_counts).where(campaign_counts.c.campaign_id == campaign_id)
+        ).one_or_none()
+    if row is not None and _is_good(row.counted_at, row.seconds, now):
         return Counted(_shape.validate_python(row.numbers), row.counted_at)
     return count(database, campaign_id, now=now)
 
@@ -56,7 +55,7 @@ def count(database: Database, campaign_id: int, *, now: datetime) -> Counted:
     }
     with database.tracking() as connection:
         connection.execute(
-            dialect.insert(connection, _counts)
+            dialect.insert(connection, campaign_counts)
             .values(campaign_id=campaign_id, **row)
             .on_conflict_do_update(index_elements=["campaign_id"], set_=row)
         )
@@ -67,16 +66,15 @@ def refresh(database: Database, *, now: datetime) -> list[int]:
     """Count the campaigns of the last days whose numbers are no longer good; what the clock calls."""
     with database.reader() as connection:
         rows = connection.execute(
-            select(campaigns.c.id, _counts.c.counted_at, _counts.c.seconds)
-            .outerjoin(_counts, _counts.c.campaign_id == campaigns.c.id)
+            select(campaigns.c.id, campaign_counts.c.counted_at, campaign_counts.c.seconds)
+            .outerjoin(campaign_counts, campaign_counts.c.campaign_id == campaigns.c.id)
             .where(campaigns.c.started_at >= now - WATCHED_FOR)
         ).all()
-    due = [row.id for row in rows if row.counted_at is None or not _is_good(row, now)]
+    due = [row.id for row in rows if row.counted_at is None or not _is_good(row.counted_at, row.seconds, now)]
     for campaign_id in due:
         count(database, campaign_id, now=now)
     return due
 
 
-def _is_good(row: Row[Any], now: datetime) -> bool:
-    good_for = timedelta(seconds=row.seconds * GOOD_FOR_TIMES_THE_COST)
-    return bool(row.counted_at <= now <= row.counted_at + good_for)
+def _is_good(counted_at: datetime, seconds: float, now: datetime) -> bool:
+    return counted_at <= now <= counted_at + timedelta(seconds=seconds * GOOD_FOR_TIMES_THE_COST)

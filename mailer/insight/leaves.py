@@ -7,7 +7,7 @@ a reader for being unmeasured (docs/decisions/0041-unmeasured-readers.md). `rece
 
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
-from typing import Any, Literal
+from typing import Any
 
 from sqlalchemy import (
     Column,
@@ -25,8 +25,9 @@ from sqlalchemy import (
 )
 
 from mailer.config import Settings
-from mailer.delivery.tables import campaign_stories, campaigns, chunks, deliveries, events, issues, links
+from mailer.measuring import Individual, are_measured
 from mailer.models import ChunkState, Handover, Verdict
+from mailer.tables import campaign_stories, campaigns, chunks, deliveries, events, issues, links
 from subscribers.models import ConsentAction, ConsentPurpose
 from subscribers.segment_leaves import days_value, first_day, own_leaves
 from subscribers.segment_leaves import registry as by_name
@@ -44,7 +45,6 @@ from subscribers.segment_rules import (
 )
 from subscribers.tables import consent, subscriber
 
-Individual = Literal["with-consent", "everyone", "nobody"]
 # Ids are 64-bit; a larger number is no campaign, and no database would take it.
 MAX_ID = 2**31 - 1
 
@@ -186,7 +186,7 @@ def _known(
     """Whether a reader did something since a day; `doubt` of those whom nobody measured all that time."""
     if individual == "nobody":
         return true() if doubt else false()
-    agrees = subscriber.c.track_consent.is_(True) if individual == "with-consent" else true()
+    agrees = are_measured(individual, subscriber.c.track_consent.is_(True))
     if not doubt:
         return and_(agrees, did)
     late = subscriber.c.created_at > since

@@ -23,14 +23,9 @@ from mailer.issues.report import ImportReport, story_json
 from mailer.issues.stories import slugify
 from mailer.issues.topics import tag
 from mailer.issues.values import Issue, StoryTopics
-from mailer.models import Campaign, CampaignStatus, Delivery, Handover, IssueKind, Revision
-from mailer.models import Issue as IssueRow
+from mailer.models import CampaignStatus, Handover, IssueKind
+from mailer.tables import campaigns, deliveries, issues, revisions
 from subscribers.errors import NewsletterError, NotFound, Problem
-
-_ISSUE: Any = IssueRow.__table__  # type: ignore[attr-defined]
-_REVISION: Any = Revision.__table__  # type: ignore[attr-defined]
-_CAMPAIGN: Any = Campaign.__table__  # type: ignore[attr-defined]
-_DELIVERY: Any = Delivery.__table__  # type: ignore[attr-defined]
 
 # A campaign in one of these has mailed nobody and promised nothing.
 _NOT_SENT = (CampaignStatus.PREPARING, CampaignStatus.CANCELLED)
@@ -66,21 +61,21 @@ def import_issue(
     document = parse(source, file=file, headings=settings.headings, topics=tuple(settings.topics))
     name = choose_slug(slug, document.front_matter.slug, file)
     digest = hashlib.sha256(source).hexdigest()
-    row = connection.execute(select(_ISSUE).where(_ISSUE.c.slug == name)).one_or_none()
-    revisions = _revisions(connection, row.id) if row is not None else []
-    document = _with_kept_ids(document, [revision.document for revision in revisions])
+    row = connection.execute(select(issues).where(issues.c.slug == name)).one_or_none()
+    kept = _revisions(connection, row.id) if row is not None else []
+    document = _with_kept_ids(document, [revision.document for revision in kept])
     topics = tag(document, settings.topics)
     kind = document.front_matter.kind or IssueKind.WEEKLY.value
-    if revisions and revisions[0].hash == digest:
-        return _report(_issue(row, revisions[0], document, topics), settings, is_changed=False)
+    if kept and kept[0].hash == digest:
+        return _report(_issue(row, kept[0], document, topics), settings, is_changed=False)
     if row is not None and was_sent(connection, row.id):
         raise _refusal_of_sent(name, file)
     issue_id = row.id if row is not None else _add_issue(connection, name, kind, now)
     if row is not None and row.kind != kind:
-        connection.execute(update(_ISSUE).where(_ISSUE.c.id == issue_id).values(kind=kind))
-    number = revisions[0].number + 1 if revisions else 1
+        connection.execute(update(issues).where(issues.c.id == issue_id).values(kind=kind))
+    number = kept[0].number + 1 if kept else 1
     revision_id = connection.execute(
-        insert(_REVISION)
+        insert(revisions)
         .values(
             issue_id=issue_id,
             number=number,
@@ -90,7 +85,7 @@ def import_issue(
             author=author,
             at=now,
         )
-        .returning(_REVISION.c.id)
+        .returning(revisions.c.id)
     ).scalar_one()
     issue = Issue(name, kind, number, revision_id, issue_id, digest, document, topics)
     return _report(issue, settings, is_changed=True)
@@ -98,10 +93,10 @@ def import_issue(
 
 def load_issue(connection: Connection, slug: str, settings: Settings, revision: int | None = None) -> Issue:
     """An issue at its newest revision, or at that number, read from its bytes and tagged anew."""
-    query = _joined().where(_ISSUE.c.slug == slug)
+    query = _joined().where(issues.c.slug == slug)
     if revision is not None:
-        query = query.where(_REVISION.c.number == revision)
-    row = connection.execute(query.order_by(_REVISION.c.number.desc()).limit(1)).one_or_none()
+        query = query.where(revisions.c.number == revision)
+    row = connection.execute(query.order_by(revisions.c.number.desc()).limit(1)).one_or_none()
     if row is None:
         raise _not_found(connection, slug, revision)
     return _read(row, settings)
@@ -109,7 +104,7 @@ def load_issue(connection: Connection, slug: str, settings: Settings, revision: 
 
 def load_revision(connection: Connection, revision_id: int, settings: Settings) -> Issue:
     """The issue as it was at one stored revision."""
-    row = connection.execute(_joined().where(_REVISION.c.id == revision_id)).one_or_none()
+    row = connection.execute(_joined().where(revisions.c.id == revision_id)).one_or_none()
     if row is None:
         raise NotFound(f"there is no revision {revision_id}.", cure="'mailer issues' lists what is stored.")
     return _read(row, settings)
@@ -120,15 +115,15 @@ def list_issues(connection: Connection) -> list[IssueLine]:
     newest = _newest_number()
     query = (
         select(
-            _ISSUE,
-            _REVISION.c.number,
-            _REVISION.c.document,
-            _REVISION.c.at,
-            _sent_clause(_ISSUE.c.id).label("sent"),
+            issues,
+            revisions.c.number,
+            revisions.c.document,
+            revisions.c.at,
+            _sent_clause(issues.c.id).label("sent"),
         )
-        .join(_REVISION, _REVISION.c.issue_id == _ISSUE.c.id)
-        .where(_REVISION.c.number == newest)
-        .order_by(_ISSUE.c.created_at.desc(), _ISSUE.c.id.desc())
+        .join(revisions, revisions.c.issue_id == issues.c.id)
+        .where(revisions.c.number == newest)
+        .order_by(issues.c.created_at.desc(), issues.c.id.desc())
     )
     return [
         IssueLine(
@@ -232,29 +227,29 @@ def _refusal_of_sent(slug: str, file: str) -> NewsletterError:
 
 
 def _add_issue(connection: Connection, slug: str, kind: str, now: datetime) -> int:
-    adding = insert(_ISSUE).values(slug=slug, kind=kind, created_at=now).returning(_ISSUE.c.id)
+    adding = insert(issues).values(slug=slug, kind=kind, created_at=now).returning(issues.c.id)
     return int(connection.execute(adding).scalar_one())
 
 
 def _revisions(connection: Connection, issue_id: int) -> Sequence[Row[Any]]:
     """All revisions, the newest first."""
-    query = select(_REVISION).where(_REVISION.c.issue_id == issue_id).order_by(_REVISION.c.number.desc())
+    query = select(revisions).where(revisions.c.issue_id == issue_id).order_by(revisions.c.number.desc())
     return connection.execute(query).all()
 
 
 def _sent_clause(issue_id: Any) -> Any:
-    campaigns = exists().where(_CAMPAIGN.c.issue_id == issue_id, _CAMPAIGN.c.status.not_in(_NOT_SENT))
-    letters = exists().where(_DELIVERY.c.issue_id == issue_id, _DELIVERY.c.handover == Handover.ACCEPTED)
-    return or_(campaigns, letters)
+    promised = exists().where(campaigns.c.issue_id == issue_id, campaigns.c.status.not_in(_NOT_SENT))
+    letters = exists().where(deliveries.c.issue_id == issue_id, deliveries.c.handover == Handover.ACCEPTED)
+    return or_(promised, letters)
 
 
 def _newest_number() -> Any:
-    revision = _REVISION.alias()
-    return select(func.max(revision.c.number)).where(revision.c.issue_id == _ISSUE.c.id).scalar_subquery()
+    revision = revisions.alias()
+    return select(func.max(revision.c.number)).where(revision.c.issue_id == issues.c.id).scalar_subquery()
 
 
 def _joined() -> Select[Any]:
-    return select(_REVISION, _ISSUE.c.slug, _ISSUE.c.kind).join(_ISSUE, _REVISION.c.issue_id == _ISSUE.c.id)
+    return select(revisions, issues.c.slug, issues.c.kind).join(issues, revisions.c.issue_id == issues.c.id)
 
 
 def _read(row: Any, settings: Settings) -> Issue:
@@ -270,7 +265,7 @@ def _issue(row: Any, revision: Any, document: IssueDocument, topics: Mapping[int
 
 
 def _not_found(connection: Connection, slug: str, revision: int | None) -> NotFound:
-    slugs = list(connection.execute(select(_ISSUE.c.slug)).scalars())
+    slugs = list(connection.execute(select(issues.c.slug)).scalars())
     if slug in slugs:
         return NotFound(f"the issue '{slug}' has no revision {revision}.", cure="'mailer issues' lists them.")
     close = difflib.get_close_matches(slug, slugs, n=1, cutoff=0.6)

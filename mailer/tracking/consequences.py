@@ -12,8 +12,8 @@ from typing import Any
 
 from sqlalchemy import Connection, and_, bindparam, case, or_, update
 
-from mailer.delivery.tables import deliveries, suppressions
 from mailer.models import Fate
+from mailer.tables import deliveries, suppressions
 from subscribers import roster, suppression
 from subscribers.models import SuppressionReason
 

@@ -21,10 +21,10 @@ from sqlalchemy.exc import SQLAlchemyError
 from mailer import bulk
 from mailer.config import Settings
 from mailer.database import Database
-from mailer.delivery.tables import deliveries, events, links, subscribers
 from mailer.links import Purpose, Tokens
+from mailer.measuring import is_measured
 from mailer.models import Verdict
-from mailer.tracking import counters
+from mailer.tables import deliveries, events, links, subscribers
 from mailer.tracking.agents import judge_agent
 from mailer.tracking.verdicts import CLICK, HEAD_RULE, HEAD_WINDOW, HIT_KINDS, OPEN
 
@@ -172,10 +172,11 @@ class HitWriter:
         if self._letters is None:
             self._letters = bulk.NumbersQuery.of(connection, _letters(connection))
         rows = self._letters.fetch(connection, sorted(ids)) if ids else ()
+        individual = self._settings.tracking.individual
         known = {
             number: _Asker(
                 campaign,
-                number if counters.is_measured(self._settings, reader, bool(consent)) else None,
+                number if reader is not None and is_measured(individual, bool(consent)) else None,
             )
             for number, campaign, reader, consent in rows
         }

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Row, not_, select, update
 from mailer.config import Settings
 from mailer.database import Database
 from mailer.delivery import reconcile
-from mailer.delivery.tables import attempts, deliveries, events, subscribers
+from mailer.tables import attempts, deliveries, events, subscribers
 from mailer.tracking import consequences, counters
 from mailer.tracking.consequences import Consequence, effect_of
 from mailer.tracking.rows import EventRow

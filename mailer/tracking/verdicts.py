@@ -29,8 +29,8 @@ from sqlalchemy import (
 from mailer import dialect
 from mailer.database import Database
 from mailer.delivery import reconcile
-from mailer.delivery.tables import deliveries, events, subscribers
 from mailer.models import Verdict
+from mailer.tables import deliveries, events, subscribers
 from mailer.tracking.agents import rule_name
 
 # Several links of one delivery asked for within this time: a gateway, not a thumb (design, section 7).

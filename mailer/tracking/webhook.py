@@ -16,9 +16,10 @@ from mailer import bulk
 from mailer.config import Settings
 from mailer.database import Database
 from mailer.delivery import reconcile
-from mailer.delivery.tables import deliveries, events, subscribers
 from mailer.links import Purpose, Tokens
+from mailer.measuring import is_measured
 from mailer.models import Handover
+from mailer.tables import deliveries, events, subscribers
 from mailer.tracking import consequences, counters, late
 from mailer.tracking.consequences import Consequence
 from mailer.tracking.rows import EventRow, read_rows
@@ -178,7 +179,9 @@ def _event_of(
 ) -> dict[str, Any]:
     is_hit = row.kind in HIT_KINDS
     # SendGrid's own tracking is off in our letters; should an account turn it on, consent still rules.
-    may_name = not is_hit or counters.is_measured(settings, letter.subscriber_id, letter.has_consent)
+    may_name = not is_hit or (
+        letter.subscriber_id is not None and is_measured(settings.tracking.individual, letter.has_consent)
+    )
     return _values(row, at, now) | {
         "campaign_id": letter.campaign_id,
         "delivery_id": letter.id if may_name else None,

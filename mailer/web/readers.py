@@ -19,11 +19,11 @@ from starlette.concurrency import run_in_threadpool
 
 from mailer import dialect
 from mailer.delivery.body import plain_name
-from mailer.delivery.tables import deliveries, editions, events, subscribers
 from mailer.editions.links import fill
 from mailer.issues.store import load_revision
 from mailer.links import Purpose, Slot, Slots
-from mailer.tracking import counters
+from mailer.measuring import is_measured
+from mailer.tables import deliveries, editions, events, subscribers
 from mailer.tracking.agents import judge_agent
 from mailer.web import sent
 from mailer.web.context import WebContext
@@ -178,10 +178,12 @@ def _letter(connection: Connection, delivery_id: int) -> tuple[str, str] | None:
 
 def _filled(context: WebContext, holder: Holder, letter: str, nonce: str) -> str:
     sign = context.tokens.sign
-    is_measured = counters.is_measured(context.settings, holder.subscriber_id, holder.has_consent)
+    names_reader = holder.subscriber_id is not None and is_measured(
+        context.settings.tracking.individual, holder.has_consent
+    )
     track = (
         sign(Purpose.TRACK, holder.delivery_id)
-        if is_measured
+        if names_reader
         else sign(Purpose.TRACK_CAMPAIGN, holder.campaign_id)
     )
     values = {

@@ -13,12 +13,12 @@ from fastapi import FastAPI, Response
 from sqlalchemy import Connection, select
 
 from mailer.delivery import campaigns as ledger
-from mailer.delivery.tables import campaigns, editions, issues
 from mailer.editions.links import fill, sample_values
 from mailer.insight import counts
 from mailer.insight.definitions import DEFINITIONS
 from mailer.insight.stats import CampaignStats
 from mailer.links import Slots
+from mailer.tables import campaigns, editions, issues
 from mailer.web.context import WebContext
 from mailer.web.pages import READ_METHODS, letter_page, page, unknown
 from subscribers.errors import NotFound

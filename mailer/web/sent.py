@@ -6,12 +6,12 @@ from datetime import datetime
 from sqlalchemy import Connection, func, select
 
 from mailer.config import Settings
-from mailer.delivery.tables import campaign_stories, campaigns, editions, issues
 from mailer.editions.compose import compose
 from mailer.editions.compose import select as select_stories
 from mailer.editions.content import EditionContent
 from mailer.editions.links import TestTarget, urls_of
 from mailer.issues.values import Issue
+from mailer.tables import campaign_stories, campaigns, editions, issues
 
 # Titles under an issue in the archive's list.
 TITLES_SHOWN = 3

@@ -12,12 +12,12 @@ from mailer.database import Database
 from mailer.delivery import campaigns, freeze, preflight
 from mailer.delivery.audience import Audience
 from mailer.delivery.send import Sending
-from mailer.delivery.tables import subscribers
 from mailer.delivery.transport import Transport
 from mailer.editions.links import doors_of
 from mailer.insight.leaves import registry
 from mailer.issues import store
 from mailer.links import Tokens
+from mailer.tables import subscribers
 from subscribers import choices, suppression
 from subscribers.models import ChosenBy
 from subscribers.segment_rules import LeafRegistry

@@ -10,7 +10,8 @@ from sqlalchemy import func, insert, select, update
 from mailer.delivery import campaigns, freeze
 from mailer.delivery import plan as planning
 from mailer.delivery.audience import Audience, is_allowed
-from mailer.delivery.tables import (
+from mailer.links import Slot, Slots
+from mailer.tables import (
     chunks,
     deliveries,
     editions,
@@ -19,7 +20,6 @@ from mailer.delivery.tables import (
     skips,
     subscribers,
 )
-from mailer.links import Slot, Slots
 from subscribers import choices, lists, segments, suppression
 from subscribers.errors import NewsletterError, NotFound
 from subscribers.models import ChosenBy, SuppressionReason

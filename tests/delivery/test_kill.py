@@ -12,8 +12,8 @@ from sqlalchemy import select
 
 from mailer.delivery.engine import run_campaign
 from mailer.delivery.sendgrid import SendGrid
-from mailer.delivery.tables import deliveries
 from mailer.sandbox.server import SandboxServer
+from mailer.tables import deliveries
 from tests.conftest import ROOT
 from tests.delivery.conftest import Site
 

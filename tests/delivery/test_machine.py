@@ -23,7 +23,6 @@ from mailer.config import load_settings
 from mailer.database import Database
 from mailer.delivery import campaigns, reconcile
 from mailer.delivery.send import Worked, run_once
-from mailer.delivery.tables import attempts, chunks, deliveries, skips, subscribers
 from mailer.delivery.transport import (
     Accepted,
     Answer,
@@ -35,6 +34,7 @@ from mailer.delivery.transport import (
     TooLarge,
     Uncertain,
 )
+from mailer.tables import attempts, chunks, deliveries, skips, subscribers
 from subscribers.errors import NewsletterError
 from tests.conftest import ROOT
 from tests.delivery.conftest import Site

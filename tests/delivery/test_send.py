@@ -12,7 +12,6 @@ from sqlalchemy import func, select, update
 from mailer.delivery import body, campaigns, reconcile, send
 from mailer.delivery.owners import is_gone, new_owner
 from mailer.delivery.send import Worked, run_once
-from mailer.delivery.tables import attempts, chunks, deliveries, events, subscribers
 from mailer.delivery.transport import (
     Accepted,
     Answer,
@@ -25,6 +24,7 @@ from mailer.delivery.transport import (
     TooLarge,
     Uncertain,
 )
+from mailer.tables import attempts, chunks, deliveries, events, subscribers
 from subscribers import roster, suppression
 from subscribers.errors import NewsletterError
 from subscribers.models import SuppressionReason

@@ -7,12 +7,12 @@ import pytest
 from sqlalchemy import func, select
 
 from mailer.delivery import testletters
-from mailer.delivery.tables import campaigns, deliveries, subscribers, test_letters
 from mailer.delivery.transport import NotSent, Stopped
 from mailer.editions.links import SAMPLE_TOKENS
 from mailer.editions.select import every_selection
 from mailer.editions.select import select as choose
 from mailer.links import Purpose, Slot, Tokens
+from mailer.tables import campaigns, deliveries, subscribers, test_letters
 from subscribers import suppression
 from subscribers.errors import NewsletterError
 from subscribers.models import SuppressionReason

@@ -6,13 +6,10 @@ import pytest
 from sqlalchemy import select, update
 
 from mailer.database import Database
-from mailer.delivery.tables import campaigns
 from mailer.insight import counts
-from mailer.models import CampaignCount
+from mailer.tables import campaign_counts, campaigns
 from subscribers.errors import NotFound
 from tests.insight.world import World
-
-_table = CampaignCount.__table__  # type: ignore[attr-defined]
 
 
 @pytest.fixture
@@ -33,7 +30,7 @@ def open_by_a_person(database: Database, world: World) -> None:
 
 def pretend_counting_took(database: Database, seconds: float) -> None:
     with database.ledger() as connection:
-        connection.execute(update(_table).values(seconds=seconds))
+        connection.execute(update(campaign_counts).values(seconds=seconds))
 
 
 def test_what_is_dear_to_count_is_kept_for_a_while(database: Database, sent: World, now: datetime) -> None:
@@ -68,7 +65,7 @@ def test_the_clock_counts_campaigns_of_the_last_days(database: Database, sent: W
     assert counts.refresh(database, now=now) == []
     assert counts.refresh(database, now=now + counts.WATCHED_FOR + timedelta(days=1)) == []
     with database.reader() as connection:
-        assert connection.execute(select(_table.c.counted_at)).scalar_one() == now
+        assert connection.execute(select(campaign_counts.c.counted_at)).scalar_one() == now
 
 
 def test_a_campaign_that_nobody_made_has_no_numbers(database: Database, now: datetime) -> None:

@@ -3,9 +3,9 @@
 import pytest
 from sqlalchemy import insert
 
-from mailer.delivery.tables import deliveries
 from mailer.insight.stats import CampaignStats, campaign_stats
 from mailer.models import Fate
+from mailer.tables import deliveries
 from subscribers.errors import NotFound
 from tests.insight.world import World
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, insert
 
-from mailer.delivery.tables import (
+from mailer.tables import (
     campaign_stories,
     campaigns,
     chunks,

@@ -11,7 +11,8 @@ from mailer.database import Database
 from mailer.issues.report import ImportReport
 from mailer.issues.serialize import serialize
 from mailer.issues.store import choose_slug, import_issue, list_issues, load_issue, load_revision
-from mailer.models import Campaign, CampaignStatus, Delivery, Revision
+from mailer.models import CampaignStatus, Revision
+from mailer.tables import campaigns, deliveries
 from subscribers.errors import NewsletterError, NotFound
 from tests.issues.reading import SMALL, small
 
@@ -107,10 +108,9 @@ def test_two_equal_stories_have_two_ids(imported: Any) -> None:
 
 
 def add_campaign(database: Database, issue_id: int, revision_id: int, status: str, now: datetime) -> None:
-    table: Any = Campaign.__table__  # type: ignore[attr-defined]
     with database.ledger() as connection:
         connection.execute(
-            insert(table).values(
+            insert(campaigns).values(
                 issue_id=issue_id,
                 revision_id=revision_id,
                 status=status,
@@ -145,10 +145,11 @@ def test_a_cancelled_campaign_that_had_begun_closes_the_issue_too(
 ) -> None:
     first = imported(SMALL)
     add_campaign(database, first.issue.issue_id, first.issue.revision_id, "cancelled", now)
-    table: Any = Delivery.__table__  # type: ignore[attr-defined]
     letter = {"campaign_id": 1, "issue_id": first.issue.issue_id, "edition_id": 1, "chunk_id": 1}
     with database.ledger() as connection:
-        connection.execute(insert(table).values(**letter, email="reader@example.com", handover="accepted"))
+        connection.execute(
+            insert(deliveries).values(**letter, email="reader@example.com", handover="accepted")
+        )
     with pytest.raises(NewsletterError, match="was sent already"):
         imported(SMALL + "\n")
 

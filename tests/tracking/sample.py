@@ -9,7 +9,13 @@ from sqlalchemy import Connection, insert, select, update
 
 from mailer.config import Settings
 from mailer.database import Database
-from mailer.delivery.tables import (
+from mailer.editions.compose import compose
+from mailer.editions.compose import select as select_stories
+from mailer.editions.links import CampaignLinks, doors_of, link_places
+from mailer.editions.render import render
+from mailer.issues.store import import_issue, load_issue
+from mailer.links import Purpose, Slots, Tokens
+from mailer.tables import (
     attempts,
     campaign_stories,
     campaigns,
@@ -20,12 +26,6 @@ from mailer.delivery.tables import (
     links,
     subscribers,
 )
-from mailer.editions.compose import compose
-from mailer.editions.compose import select as select_stories
-from mailer.editions.links import CampaignLinks, doors_of, link_places
-from mailer.editions.render import render
-from mailer.issues.store import import_issue, load_issue
-from mailer.links import Purpose, Slots, Tokens
 from subscribers import roster
 from subscribers.addresses import parse_address
 from tests.conftest import ROOT

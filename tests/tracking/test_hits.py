@@ -12,8 +12,8 @@ from sqlalchemy import select, update
 
 from mailer.config import Settings
 from mailer.database import Database
-from mailer.delivery.tables import chunks, deliveries, events, subscribers
 from mailer.links import Purpose
+from mailer.tables import chunks, deliveries, events, subscribers
 from mailer.tracking.hits import Hit, HitWriter, Kind, Landing
 from mailer.tracking.verdicts import StoredHit, in_burst, settle
 from subscribers import roster

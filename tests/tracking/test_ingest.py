@@ -13,11 +13,12 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from sqlalchemy import delete, func, select, update
 
+from mailer import tables
 from mailer.config import Settings
 from mailer.database import Database
-from mailer.delivery.tables import attempts, chunks, deliveries, events, subscribers, suppressions
 from mailer.links import Purpose
 from mailer.models import Fate
+from mailer.tables import attempts, chunks, deliveries, events, subscribers, suppressions
 from mailer.tracking import counters, late, verdicts
 from mailer.tracking.webhook import IngestReport, ingest
 from subscribers.tables import consent
@@ -323,7 +324,7 @@ def forget(sample: Sample) -> None:
     with sample.database.ledger() as connection:
         connection.execute(delete(events))
         connection.execute(delete(suppressions))
-        connection.execute(delete(counters.table))
+        connection.execute(delete(tables.counters))
         connection.execute(
             update(deliveries).values(
                 fate="none", fate_at=None, first_human_open_at=None, first_human_click_at=None

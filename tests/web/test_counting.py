@@ -7,8 +7,8 @@ import pytest
 from sqlalchemy import select
 from starlette.testclient import TestClient
 
-from mailer.delivery.tables import links
 from mailer.links import Purpose
+from mailer.tables import links
 from mailer.tracking import counters, hits
 from mailer.web.context import WebContext
 from mailer.web.counting import EVENTS_MAX_BYTES

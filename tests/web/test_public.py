@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from sqlalchemy import text, update
 from starlette.testclient import TestClient
 
-from mailer.delivery.tables import campaigns
 from mailer.links import Purpose
+from mailer.tables import campaigns
 from mailer.web.app import create_public_app
 from mailer.web.context import WebContext
 from mailer.web.pages import held_together

@@ -8,9 +8,9 @@ import pytest
 from sqlalchemy import select, update
 from starlette.testclient import TestClient
 
-from mailer.delivery.tables import deliveries, editions, subscribers
 from mailer.editions.links import TestTarget, TestTokens
 from mailer.links import Purpose
+from mailer.tables import deliveries, editions, subscribers
 from mailer.web.context import WebContext
 from subscribers import choices, roster
 from subscribers.tables import consent

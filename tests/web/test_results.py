@@ -6,8 +6,8 @@ import pytest
 from sqlalchemy import insert, update
 from starlette.testclient import TestClient
 
-from mailer.delivery.tables import campaign_stories, campaigns, chunks, deliveries, editions
 from mailer.links import Purpose
+from mailer.tables import campaign_stories, campaigns, chunks, deliveries, editions
 from mailer.tracking.hits import Hit, HitWriter
 from mailer.tracking.verdicts import settle
 from tests.tracking.sample import BROWSER, NONCE, Sample

@@ -1,0 +1,39 @@
+"""Every table of the schema as SQLAlchemy Core knows it; rooms take their tables from here.
+
+Queries are set-wise, never ORM sessions (design, section 9). The people's own tables stand in
+`subscribers.tables`, under the names by which this package calls them.
+"""
+
+from typing import cast
+
+from sqlalchemy import Table
+
+from mailer import models
+from subscribers import tables as people
+
+
+def _table(of: type) -> Table:
+    return cast(Table, of.__table__)  # type: ignore[attr-defined]
+
+
+issues = _table(models.Issue)
+revisions = _table(models.Revision)
+campaigns = _table(models.Campaign)
+campaign_stories = _table(models.CampaignStory)
+campaign_counts = _table(models.CampaignCount)
+editions = _table(models.Edition)
+links = _table(models.Link)
+chunks = _table(models.Chunk)
+attempts = _table(models.Attempt)
+deliveries = _table(models.Delivery)
+skips = _table(models.Skip)
+events = _table(models.Event)
+counters = _table(models.Counter)
+test_letters = _table(models.TestLetter)
+
+subscribers = people.subscriber
+suppressions = people.suppression
+lists = people.mailing_list
+list_members = people.list_member
+topics = people.topic
+consents = people.consent
