@@ -28,10 +28,11 @@ CORE = {
     "database",
     "dialect",
     "links",
+    "measuring",
     "migrations",
     "models",
+    "tables",
     "templates",
-    "wording",
 }
 SERVICE = {"service", "site"}
 DOORS = {"cli", "web", "clock", "serving", "demo", "__init__", "__main__"}
