@@ -2,6 +2,7 @@
 
 import ast
 from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -85,6 +86,23 @@ def test_every_import_falls(path: Path) -> None:
             assert floor in SANDBOX_MAY_SEE, where
         else:
             assert FLOORS.index(floor) <= FLOORS.index(own), where
+
+
+def test_no_two_modules_lean_on_each_other() -> None:
+    paths = {_module(path): path for path in _files()}
+    leans_on = {
+        module: {
+            name
+            for _, imported in _imports(path)
+            for name in (imported, imported.rpartition(".")[0], f"{imported}.__init__")
+            if name in paths and name != module
+        }
+        for module, path in paths.items()
+    }
+    try:
+        tuple(TopologicalSorter(leans_on).static_order())
+    except CycleError as cycle:
+        pytest.fail(f"imports go round in a circle: {' <- '.join(cycle.args[1])}")
 
 
 def test_only_dialect_reads_the_name_of_the_dialect() -> None:
