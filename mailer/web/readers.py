@@ -1,8 +1,8 @@
 """What one reader reaches from a letter: the letter itself, the way out, the choices.
 
 GET shows, POST changes; HEAD and OPTIONS do neither. A token is all that a reader needs, so nothing
-here asks for a cookie, and nothing shows more of the address than its owner recognises. Coming back
-after leaving takes a new sign-up: a forwarded letter must not be able to do it.
+here asks for a cookie, and nothing shows more of the address than its owner recognises. Who left comes
+back by a button of any of their letters; an address that must never be mailed does not (decision 0051).
 """
 
 import html
@@ -41,7 +41,7 @@ from mailer.web.pages import (
     words,
 )
 from mailer.web.public import issue_page
-from subscribers import choices, roster
+from subscribers import choices, roster, suppression
 from subscribers.addresses import mask
 from subscribers.errors import NotFound
 from subscribers.models import ChosenBy, SubscriberStatus
@@ -50,10 +50,14 @@ from subscribers.models import ChosenBy, SubscriberStatus
 PAUSE_WEEKS = (2, 4, 8, 12)
 # Raised when the sentence beside the tick box changes: the proof names the words that were read.
 TRACK_WORDING_VERSION = "1"
+# Raised with the words of the button that brings somebody back.
+RETURN_WORDING_VERSION = "1"
 SOURCE_LEAVE, SOURCE_ONE_CLICK, SOURCE_PREFS = "leave page", "one-click", "preferences page"
 # The body of a mail program's POST (RFC 8058, 3.1), in whichever encoding.
 ONE_CLICK_WORD = b"One-Click"
 LEFT_KIND = "unsubscribe"
+# What the button of somebody who left posts as `do`.
+RETURN = "return"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,12 +70,17 @@ class Holder:
     email: str
     name: str
     is_active: bool
+    is_suppressed: bool
     has_consent: bool
     paused_until: datetime | None
 
     @property
     def masked(self) -> str:
         return mask(self.email)
+
+    @property
+    def gets_letters(self) -> bool:
+        return self.is_active and not self.is_suppressed
 
 
 def add_readers(app: FastAPI, context: WebContext) -> None:
@@ -85,23 +94,26 @@ def add_readers(app: FastAPI, context: WebContext) -> None:
             return unknown(context)
         return letter_page(_filled(context, holder, *letter))
 
-    def leave(token: str) -> Response:
+    def leave(token: str, saved: str = "") -> Response:
         with context.database.reader() as connection:
             holder = _holder(connection, context, Purpose.LEAVE, token)
         if holder is None:
             return unknown(context)
-        return page(context, "leave.html.j2", holder=holder, has_left=not holder.is_active)
+        return _leave_page(context, holder, has_left=not holder.is_active, saved=saved)
 
     async def leave_now(request: Request) -> Response:
         body = await read_body(request, FORM_MAX_BYTES)
         is_one_click = ONE_CLICK_WORD in body
         source = SOURCE_ONE_CLICK if is_one_click else SOURCE_LEAVE
-        token = request.path_params["token"]
-        holder = await run_in_threadpool(_leave, context, Purpose.LEAVE, token, source, _family(request))
+        door = (context, Purpose.LEAVE, request.path_params["token"], source, _family(request))
+        # Whatever else is posted here leaves: mail programs write the body as they like.
+        if not is_one_click and _form(body).get("do") == [RETURN]:
+            return await run_in_threadpool(_come_back, *door)
+        holder = await run_in_threadpool(_leave, *door)
         if is_one_click:
             # The same words for a token of ours and any other.
             return PlainTextResponse("You are unsubscribed.\n", headers=HEADERS | PRIVATE)
-        return page(context, "leave.html.j2", holder=holder, has_left=True)
+        return _leave_page(context, holder, has_left=True)
 
     def prefs(token: str, saved: str = "") -> Response:
         with context.database.reader() as connection:
@@ -113,8 +125,8 @@ def add_readers(app: FastAPI, context: WebContext) -> None:
 
     async def save_prefs(request: Request) -> Response:
         body = await read_body(request, FORM_MAX_BYTES)
-        form = parse_qs(body.decode("utf-8", "replace"), keep_blank_values=True)
-        return await run_in_threadpool(_save, context, request.path_params["token"], form, _family(request))
+        token = request.path_params["token"]
+        return await run_in_threadpool(_save, context, token, _form(body), _family(request))
 
     def test_link(token: str) -> Response:
         return _test_link(context, token)
@@ -135,6 +147,15 @@ def track_wording(context: WebContext) -> str:
     )
 
 
+def return_wording(context: WebContext) -> str:
+    """What somebody who left asks for, word for word; kept with the consent."""
+    return words(context)("Send me the newsletter again")
+
+
+def _form(body: bytes) -> Mapping[str, list[str]]:
+    return parse_qs(body.decode("utf-8", "replace"), keep_blank_values=True)
+
+
 def _holder(connection: Connection, context: WebContext, purpose: Purpose, token: str) -> Holder | None:
     number = context.tokens.open(purpose, token)
     if number is None:
@@ -148,6 +169,7 @@ def _holder(connection: Connection, context: WebContext, purpose: Purpose, token
             subscribers.c.status,
             subscribers.c.track_consent,
             subscribers.c.paused_until,
+            suppression.is_suppressed().label("is_suppressed"),
         )
         .join(subscribers, subscribers.c.id == deliveries.c.subscriber_id)
         # An erased reader's row has no address left.
@@ -162,6 +184,7 @@ def _holder(connection: Connection, context: WebContext, purpose: Purpose, token
         email=row.email,
         name=row.name or "",
         is_active=row.status != SubscriberStatus.UNSUBSCRIBED,
+        is_suppressed=bool(row.is_suppressed),
         has_consent=bool(row.track_consent),
         paused_until=row.paused_until,
     )
@@ -221,11 +244,30 @@ def _leave(context: WebContext, purpose: Purpose, token: str, source: str, agent
     return holder
 
 
+def _come_back(context: WebContext, purpose: Purpose, token: str, source: str, agent: str) -> Response:
+    """Send to a token's reader again, topics as they were, unless the address is suppressed."""
+    with context.database.ledger() as connection:
+        holder = _holder(connection, context, purpose, token)
+        if holder is not None and not holder.is_suppressed:
+            roster.resubscribe(
+                connection,
+                holder.subscriber_id,
+                now=context.now(),
+                source=source,
+                wording=return_wording(context),
+                wording_version=RETURN_WORDING_VERSION,
+                agent=agent or None,
+            )
+    return _see_again(RETURN) if holder else unknown(context)
+
+
 def _save(context: WebContext, token: str, form: Mapping[str, list[str]], agent: str) -> Response:
     wanted = form.get("do", [""])[0]
     if wanted == "leave":
         holder = _leave(context, Purpose.PREFS, token, SOURCE_PREFS, agent)
         return _see_again("left") if holder else unknown(context)
+    if wanted == RETURN:
+        return _come_back(context, Purpose.PREFS, token, SOURCE_PREFS, agent)
     with context.database.ledger() as connection:
         holder = _holder(connection, context, Purpose.PREFS, token)
         if holder is None:
@@ -276,6 +318,23 @@ def _see_again(saved: str) -> Response:
     return RedirectResponse(f"?saved={saved}", HTTPStatus.SEE_OTHER, headers=HEADERS | PRIVATE)
 
 
+def _leave_page(context: WebContext, holder: Holder | None, *, has_left: bool, saved: str = "") -> Response:
+    return page(
+        context,
+        "leave.html.j2",
+        holder=holder,
+        has_left=has_left,
+        is_back=saved == RETURN and holder is not None and holder.gets_letters,
+        return_wording=return_wording(context),
+        contact=_contact(context),
+    )
+
+
+def _contact(context: WebContext) -> str:
+    newsletter = context.settings.newsletter
+    return newsletter.reply_to or newsletter.from_email
+
+
 def _prefs_page(
     context: WebContext, holder: Holder, chosen: frozenset[str] | None, saved: str, fault: str = ""
 ) -> Response:
@@ -292,6 +351,8 @@ def _prefs_page(
         paused_until=holder.paused_until if is_paused else None,
         weeks=PAUSE_WEEKS,
         wording=track_wording(context),
+        return_wording=return_wording(context),
+        contact=_contact(context),
         may_measure=context.settings.tracking.individual == "with-consent",
     )
 

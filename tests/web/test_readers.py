@@ -12,7 +12,8 @@ from mailer.editions.links import TestTarget, TestTokens
 from mailer.links import Purpose
 from mailer.tables import deliveries, editions, subscribers
 from mailer.web.context import WebContext
-from subscribers import choices, roster
+from subscribers import choices, roster, suppression
+from subscribers.models import SuppressionReason
 from subscribers.tables import consent
 from tests.tracking.sample import BROWSER, NONCE, Sample, add_reader
 
@@ -259,11 +260,121 @@ def test_leaving_from_the_choices_page_counts_for_the_letter(client: TestClient,
     assert "Save topics" not in shown
 
 
-def test_a_forwarded_letter_brings_nobody_back(client: TestClient, sample: Sample) -> None:
+# -- coming back ----------------------------------------------------------------------------------
+
+
+def consents(sample: Sample, name: str) -> list[tuple[str, str, str, str, str | None]]:
+    with sample.database.reader() as connection:
+        return [
+            (each.action, each.wording, each.wording_version, each.source, each.agent)
+            for each in connection.execute(
+                select(consent)
+                .where(consent.c.subscriber_id == sample.readers[name], consent.c.purpose == "receive")
+                .order_by(consent.c.id)
+            )
+        ][1:]
+
+
+def suppress(sample: Sample, name: str) -> None:
+    with sample.database.ledger() as connection:
+        suppression.suppress(
+            connection,
+            key_hash=str(sample.reader_row(name)["key_hash"]),
+            reason=SuppressionReason.COMPLAINT,
+            now=sample.now,
+        )
+
+
+@pytest.mark.parametrize("purpose", [Purpose.LEAVE, Purpose.PREFS])
+def test_who_left_comes_back_by_a_button_with_topics_as_they_were(
+    client: TestClient, sample: Sample, purpose: Purpose
+) -> None:
+    place = path(sample, purpose)
+    with sample.database.ledger() as connection:
+        roster.set_topics(connection, sample.readers["ada"], ["car-t"], now=sample.now)
+    client.post(path(sample, Purpose.LEAVE), data={"do": "leave"})
+    assert "Send me the newsletter again</button>" in client.get(place).text
+    answer = client.post(place, data={"do": "return"}, headers={"User-Agent": BROWSER})
+    assert (answer.status_code, answer.headers["location"]) == (303, "?saved=return")
+    assert "set-cookie" not in answer.headers
+    assert "Welcome back" in client.get(place + "?saved=return").text
+    reader = sample.reader_row("ada")
+    assert (reader["status"], reader["unsubscribed_at"]) == ("active", None)
+    with sample.database.reader() as connection:
+        assert choices.of(connection, sample.readers["ada"]) == frozenset(("car-t",))
+    source = {Purpose.LEAVE: "leave page", Purpose.PREFS: "preferences page"}[purpose]
+    assert consents(sample, "ada")[1:] == [("given", "Send me the newsletter again", "1", source, "Chrome")]
+
+
+def test_leaving_offers_at_once_to_undo_it(client: TestClient, sample: Sample) -> None:
+    place = path(sample, Purpose.LEAVE)
+    shown = client.post(place, data={"do": "leave"}).text
+    assert "You are unsubscribed" in shown
+    assert 'name="do" value="return"' in shown
+    client.post(place, data={"do": "return"})
+    assert sample.reader_row("ada")["status"] == "active"
+    assert "Unsubscribe from" in client.get(place).text
+
+
+def test_a_stranger_who_leaves_is_offered_no_way_back(client: TestClient) -> None:
+    shown = client.post("/u/" + "x" * 24, data={"do": "leave"}).text
+    assert "You are unsubscribed" in shown
+    assert "<form" not in shown
+    assert client.post("/u/" + "x" * 24, data={"do": "return"}).status_code == 404
+
+
+@pytest.mark.parametrize("purpose", [Purpose.LEAVE, Purpose.PREFS])
+def test_a_suppressed_address_never_comes_back_and_is_told_what_to_do(
+    client: TestClient, sample: Sample, purpose: Purpose
+) -> None:
+    place = path(sample, purpose)
+    client.post(path(sample, Purpose.LEAVE), data={"do": "leave"})
+    suppress(sample, "ada")
+    assert client.post(place, data={"do": "return"}).status_code == 303
+    assert sample.reader_row("ada")["status"] == "unsubscribed"
+    assert [each[0] for each in consents(sample, "ada")] == ["withdrawn"]
+    shown = client.get(place + "?saved=return").text
+    assert "We cannot begin again at this address" in shown
+    assert f"mailto:{sample.settings.newsletter.reply_to}" in shown
+    assert "Welcome back" not in shown
+    assert 'value="return"' not in shown
+
+
+def test_choices_of_a_suppressed_reader_promise_no_letters(client: TestClient, sample: Sample) -> None:
+    suppress(sample, "ada")
+    shown = client.get(path(sample, Purpose.PREFS) + "?saved=topics").text
+    assert "You get no letters from us" in shown
+    assert "are saved" not in shown
+    assert "Save topics" not in shown
+
+
+def test_coming_back_twice_is_coming_back_once(client: TestClient, sample: Sample) -> None:
     place = path(sample, Purpose.PREFS)
     client.post(place, data={"do": "leave"})
-    for form in ({"do": "topics", "which": "all"}, {"do": "pause", "weeks": "0"}, {"do": "resubscribe"}):
-        client.post(place, data=form)
+    for _ in range(3):
+        client.post(place, data={"do": "return"})
+    assert [each[0] for each in consents(sample, "ada")] == ["withdrawn", "given"]
+
+
+def test_nothing_but_the_button_brings_somebody_back(client: TestClient, sample: Sample) -> None:
+    prefs, leave = path(sample, Purpose.PREFS), path(sample, Purpose.LEAVE)
+    client.post(prefs, data={"do": "leave"})
+    for form in ({"do": "topics", "which": "all"}, {"do": "pause", "weeks": "0"}, {"do": "Return"}):
+        client.post(prefs, data=form)
+    client.get(prefs + "?do=return")
+    client.get(leave + "?saved=return")
+    # A mail program's one-click leaves, whatever else stands in its body or address.
+    for body in ({"List-Unsubscribe": "One-Click", "do": "return"}, {"do": ["return", "leave"]}, {}):
+        client.post(leave + "?do=return", data=body)
+    assert sample.reader_row("ada")["status"] == "unsubscribed"
+
+
+def test_another_purposes_token_brings_nobody_back(client: TestClient, sample: Sample) -> None:
+    client.post(path(sample, Purpose.LEAVE), data={"do": "leave"})
+    for door, wanted in (("u", Purpose.LEAVE), ("p", Purpose.PREFS)):
+        for purpose in set(Purpose) - {wanted}:
+            place = f"/{door}/{sample.token(purpose, 'ada')}"
+            assert client.post(place, data={"do": "return"}).status_code == 404
     assert sample.reader_row("ada")["status"] == "unsubscribed"
 
 
