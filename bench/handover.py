@@ -19,9 +19,8 @@ from mailer.delivery import freeze
 from mailer.delivery.engine import run_campaign
 from mailer.delivery.send import Sending
 from mailer.delivery.sendgrid import SendGrid
-from mailer.editions.links import doors_of
 from mailer.insight.leaves import registry
-from mailer.links import Tokens
+from mailer.links import Tokens, doors_of
 
 READERS = 200_000
 LATENCIES = {0: 50_000, 150: 25_000}  # ms -> readers a second

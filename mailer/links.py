@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
+from mailer.config import Settings
+
 ID_BYTES = 5  # about 10**12 letters
 MAC_BYTES = 12  # 96 bits: guessing one at 10,000 tries a second takes 10**17 years
 TOKEN_CHARACTERS = 24  # base64url of 1 + ID_BYTES + MAC_BYTES = 18 bytes, without padding
@@ -171,3 +173,7 @@ class Doors:
     def list_unsubscribe(self, token: str) -> str:
         """The value of the List-Unsubscribe header (RFC 8058, 3.1)."""
         return f"<{self.leave(token)}>"
+
+
+def doors_of(settings: Settings) -> Doors:
+    return Doors(settings.web.base_url, settings.web.short_base_url)

@@ -31,9 +31,9 @@ from mailer.delivery.owners import is_gone
 from mailer.delivery.plan import Leaves, Plan
 from mailer.editions.compose import compose
 from mailer.editions.content import EditionContent
-from mailer.editions.links import CampaignLinks, doors_of, link_places
+from mailer.editions.links import CampaignLinks, link_places
 from mailer.editions.render import RenderedEdition, render
-from mailer.links import Slots
+from mailer.links import Slots, doors_of
 from mailer.measuring import are_measured
 from mailer.models import CampaignStatus, ChunkState
 from mailer.tables import (

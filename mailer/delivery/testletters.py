@@ -21,13 +21,12 @@ from mailer.delivery.answers import masked
 from mailer.delivery.audience import is_allowed
 from mailer.delivery.body import ONE_CLICK, TRACKING_OFF, draw_nonce, plain_name
 from mailer.delivery.transport import Accepted, Answer, Call, Stopped, Transport
-from mailer.editions.compose import compose
+from mailer.editions.compose import compose, whole
 from mailer.editions.content import EditionContent, Selection
-from mailer.editions.links import SAMPLE_TOKENS, TestLinks, TestTokens, doors_of
+from mailer.editions.links import SAMPLE_TOKENS, TestLinks, TestTokens
 from mailer.editions.render import RenderedEdition, render
-from mailer.editions.select import select
 from mailer.issues.values import Issue
-from mailer.links import Slot, Slots
+from mailer.links import Slot, Slots, doors_of
 from mailer.tables import test_letters
 from subscribers import suppression
 from subscribers.addresses import Address, parse_address
@@ -71,9 +70,7 @@ def send(
     addresses = _addresses(database, to, settings)
     if issue.issue_id is None or issue.revision_id is None:
         raise NewsletterError("this issue is not stored.", cure="Import it first: 'mailer import FILE'.")
-    whole = select(issue, None, settings)
-    assert whole is not None  # all topics: there is always a full edition
-    full = compose(issue, whole, settings)
+    full = whole(issue, settings)
     sent = []
     for selection in selections:
         content = compose(issue, selection, settings)

@@ -11,15 +11,7 @@ from datetime import date
 
 from mailer.config import Settings
 from mailer.editions.affinity import followed_stories
-from mailer.editions.citations import (
-    Sources,
-    cited_in_text,
-    dangling,
-    numbers_of,
-    renumbered,
-    renumbered_text,
-    sources_of,
-)
+from mailer.editions.citations import numbers_of, renumbered, renumbered_text
 from mailer.editions.content import (
     EditionContent,
     EditionFaq,
@@ -31,14 +23,13 @@ from mailer.editions.content import (
 )
 from mailer.editions.keywords import keyword_homes
 from mailer.editions.outlinks import shown_host, tagged
-from mailer.editions.select import every_selection, select, selections_for
+from mailer.editions.select import whole_of
 from mailer.editions.subjects import headline_of, intro_of, preheader_of, subject_of
 from mailer.editions.words import count_words
+from mailer.issues.citations import Sources, cited_in_text, dangling, sources_of
 from mailer.issues.document import FaqEntry, IssueDocument, Point, Story
 from mailer.issues.targets import target_of
 from mailer.issues.values import Issue
-
-__all__ = ["compose", "every_selection", "label_of", "select", "selections_for"]
 
 # Adults read 200 to 260 words of plain prose a minute.
 WORDS_PER_MINUTE = 230
@@ -77,8 +68,17 @@ def compose(issue: Issue, selection: Selection, settings: Settings) -> EditionCo
         faq=faq,
         keywords=_keywords(document, selection, kept),
         references=_references(numbers, kept, settings),
-        warnings=(*_issue_warnings(issue, kept), *_link_warnings((*dive_deeper, *calls_to_action))),
+        warnings=(
+            *_topic_warnings(issue, kept),
+            *_number_warnings(document, kept),
+            *_link_warnings((*dive_deeper, *calls_to_action)),
+        ),
     )
+
+
+def whole(issue: Issue, settings: Settings) -> EditionContent:
+    """The content of the whole issue, as the archive and a reader of all topics have it."""
+    return compose(issue, whole_of(issue, settings), settings)
 
 
 def label_of(selection: Selection, settings: Settings) -> str:
@@ -270,13 +270,25 @@ def _reading_minutes(
     return max(1, round(sum(map(count_words, texts)) / WORDS_PER_MINUTE))
 
 
-def _issue_warnings(issue: Issue, kept: _Kept) -> Iterable[str]:
+def _topic_warnings(issue: Issue, kept: _Kept) -> Iterable[str]:
     for story in kept.stories:
         tagged_as = issue.topics.get(story.number)
         if tagged_as is None or tagged_as.is_undecided:
             yield f"story {story.number} has no topic and goes to everyone: decide with 'topics:'."
-    for line, number in dangling((*kept.stories, *kept.points, *kept.faq), kept.sources):
-        yield f"line {line}: [{number}] cites nothing and is left out."
+
+
+def _number_warnings(document: IssueDocument, kept: _Kept) -> Iterable[str]:
+    """What the import said of the lines that this edition prints."""
+    printed = {("intro", place) for place, text in enumerate(document.intro) if text in kept.intro}
+    for name, items, shown in (
+        ("stories", document.stories, kept.stories),
+        ("why_it_matters", document.why_it_matters, kept.points),
+        ("faq", document.faq, kept.faq),
+    ):
+        printed |= {(name, place) for place, item in enumerate(items) if item in shown}
+    for found in dangling(document, kept.sources):
+        if found.owner in printed:
+            yield f"line {found.line}: [{found.number}] cites nothing and is left out."
 
 
 def _link_warnings(lines: Iterable[LinkedText]) -> Iterable[str]:

@@ -10,10 +10,7 @@ from dataclasses import dataclass, field
 
 from itsdangerous import BadData, URLSafeSerializer
 
-from mailer.config import Settings
-from mailer.editions.compose import compose, select
 from mailer.editions.content import EditionContent, EditionFaq
-from mailer.issues.values import Issue
 from mailer.links import NAME_MAX_CHARACTERS, TOKEN_CHARACTERS, Doors, Slot, Slots
 
 # Well-formed and 24 characters long, but no HMAC of any key ends in words.
@@ -234,17 +231,6 @@ class TestLinks:
 def urls_of(full: EditionContent, place: str) -> list[str]:
     """The URLs of one place of the whole issue, in the order that test links count them."""
     return [link.url for link in link_places(full) if link.place == place]
-
-
-def url_at(issue: Issue, settings: Settings, place: str, index: int) -> str | None:
-    """Where a test link of this issue leads; None when the place has no such URL."""
-    selection = select(issue, None, settings)
-    urls = urls_of(compose(issue, selection, settings), place) if selection else []
-    return urls[index] if 0 <= index < len(urls) else None
-
-
-def doors_of(settings: Settings) -> Doors:
-    return Doors(settings.web.base_url, settings.web.short_base_url)
 
 
 def _places(content: EditionContent) -> Iterator[LinkPlace]:

@@ -14,12 +14,12 @@ from jinja2 import Environment, TemplateError, TemplateSyntaxError
 
 from mailer.config import Settings
 from mailer.editions.content import EditionContent
-from mailer.editions.held import Held, hold_values
 from mailer.editions.inline import html_of, inline_css
 from mailer.editions.layout import lay_out
-from mailer.editions.links import PreviewLinks, doors_of, fill, longest_bytes, sample_values
+from mailer.editions.links import PreviewLinks, fill, longest_bytes, sample_values
+from mailer.editions.standins import StandIns, stand_in_for_values
 from mailer.editions.text import underline, wrap
-from mailer.links import Links, Slot, Slots
+from mailer.links import Links, Slot, Slots, doors_of
 from mailer.templates import environment
 from subscribers.errors import NewsletterError
 
@@ -41,15 +41,15 @@ class RenderedEdition:
 def render(content: EditionContent, settings: Settings, links: Links, slots: Slots) -> RenderedEdition:
     """The letter of an edition. Raises NewsletterError when a template of the site is at fault."""
     letter = lay_out(content, settings, links)
-    held = Held()
+    stand_ins = StandIns()
     mjml = _printed(
-        environment(settings, finalize=hold_values),
+        environment(settings, finalize=stand_in_for_values),
         MJML_TEMPLATE,
         letter=letter,
         reader_name=slots.key(Slot.NAME_HTML),
-        held=held,
+        stand_ins=stand_ins,
     )
-    html = held.fill(inline_css(html_of(mjml, file=MJML_TEMPLATE)))
+    html = stand_ins.fill(inline_css(html_of(mjml, file=MJML_TEMPLATE)))
     text = _printed(
         _text_environment(environment(settings)),
         TEXT_TEMPLATE,
@@ -57,7 +57,7 @@ def render(content: EditionContent, settings: Settings, links: Links, slots: Slo
         reader_name=slots.key(Slot.NAME_TEXT),
     )
     return RenderedEdition(
-        html, text, held.fill(mjml), longest_bytes(html, slots), longest_bytes(text, slots)
+        html, text, stand_ins.fill(mjml), longest_bytes(html, slots), longest_bytes(text, slots)
     )
 
 

@@ -30,6 +30,11 @@ def select(issue: Issue, choice: Choice, settings: Settings) -> Selection | None
     return selections_for(issue, (choice,), settings)[choice]
 
 
+def whole_of(issue: Issue, settings: Settings) -> Selection:
+    """Every story: the selection of somebody who reads all topics."""
+    return _full(_tagged(issue, settings))
+
+
 def selections_for(
     issue: Issue, choices: Iterable[Choice], settings: Settings
 ) -> dict[Choice, Selection | None]:

@@ -4,16 +4,13 @@ A fault makes the issue unsendable; everything else is a warning, told with its 
 here.
 """
 
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 
+from mailer.issues.citations import Sources, dangling, sources_of
 from mailer.issues.document import IssueDocument
-from mailer.issues.headings import LABELS
-from mailer.issues.layout import Path, enumerate_lines, slots_of
+from mailer.issues.layout import Path
 from subscribers.errors import Problem
-
-_IN_TEXT = re.compile(r"(?<!\[)\[([1-9][0-9]{0,2})\](?!\])")
 
 
 def faults(document: IssueDocument) -> list[Problem]:
@@ -35,19 +32,11 @@ def faults(document: IssueDocument) -> list[Problem]:
 
 def with_warnings(document: IssueDocument, of_lines: Sequence[Problem]) -> IssueDocument:
     """The document with all its warnings in the order of their lines."""
-    found = [*of_lines, *_citations(document), *_references(document), *_faq(document), *_twins(document)]
+    sources = sources_of(document)
+    of_numbers = (*_citations(document, sources), *_references(document, sources))
+    found = [*of_lines, *of_numbers, *_faq(document), *_twins(document)]
     found.sort(key=lambda problem: problem.line or 0)
     return replace(document, warnings=tuple(found))
-
-
-def cited_url(document: IssueDocument, number: int) -> str | None:
-    """What `[n]` cites: line n of References, or without a list the URL of the story printed with it."""
-    if document.references:
-        return document.references[number - 1] or None if number <= len(document.references) else None
-    for story in document.stories:
-        if number in story.citations and story.urls:
-            return story.urls[0]
-    return None
 
 
 def _no_such_story(number: int, count: int, name: str, lines: dict[str, int]) -> Problem:
@@ -56,42 +45,31 @@ def _no_such_story(number: int, count: int, name: str, lines: dict[str, int]) ->
     return Problem(f"there is no story {number}.", lines.get(name), name, cure)
 
 
-def _citations(document: IssueDocument) -> list[Problem]:
-    cited = [(f"story {story.number}", story.line, story.citations) for story in document.stories]
-    cited += [("this line", point.line, point.citations) for point in document.why_it_matters]
-    cited += [(f"question {entry.number}", entry.line, entry.citations) for entry in document.faq]
-    cited += [("this text", line, numbers) for line, numbers in _numbers_in_texts(document)]
+def _citations(document: IssueDocument, sources: Sources) -> list[Problem]:
     where = "in References" if document.references else "to a story with a URL"
-    found = []
-    for name, line, numbers in cited:
-        for number in numbers:
-            if cited_url(document, number) is None:
-                message = f"[{number}] of {name} leads nowhere."
-                cure = f"Correct the number: it must lead {where}."
-                found.append(Problem(message, line, "citation", cure))
-    return found
+    cure = f"Correct the number: it must lead {where}."
+    return [
+        Problem(
+            f"[{found.number}] of {_named(found.owner)} cites nothing and is left out.",
+            found.line,
+            "citation",
+            cure,
+        )
+        for found in dangling(document, sources)
+    ]
 
 
-def _numbers_in_texts(document: IssueDocument) -> list[tuple[int, tuple[int, ...]]]:
-    """(line, numbers) of running texts; editions print these numbers anew, too."""
-    found = []
-    for number, line in enumerate_lines(document.layout):
-        texts = [slot.printed for slot in slots_of(line) if _is_running_text(slot.field)]
-        numbers = tuple(int(digits) for text in texts for digits in _IN_TEXT.findall(text))
-        if numbers:
-            found.append((number, numbers))
-    return found
+def _named(owner: Path) -> str:
+    part, index = owner[0], int(owner[1])
+    names = {"stories": f"story {index + 1}", "faq": f"question {index + 1}"}
+    return names.get(str(part), "this line")
 
 
-def _is_running_text(field: Path) -> bool:
-    return field[0] == "intro" or field[-1] in LABELS or "answer" in field
-
-
-def _references(document: IssueDocument) -> list[Problem]:
+def _references(document: IssueDocument, sources: Sources) -> list[Problem]:
     """A story's number should cite the story's own source, or the list has slipped."""
     found = []
     for story in document.stories if document.references else ():
-        cited = {cited_url(document, number) for number in story.citations}
+        cited = {sources.urls.get(number) for number in story.citations}
         if story.urls and None not in cited and cited and not cited & set(story.urls):
             numbers = "".join(f"[{number}]" for number in story.citations)
             message = f"{numbers} of story {story.number} cites another address than the story's."

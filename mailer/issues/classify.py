@@ -61,7 +61,7 @@ def classify(lines: Sequence[tuple[str, str]], first: int, words: Vocabulary) ->
             part = heading.part if heading.part is not Part.DIVE_DEEPER else _after_dive_deeper(part)
         elif core and part is not Part.FAQ:
             marks = _story_marks(core, part, partial(_next_core, cores, index), words)
-            if part is Part.CONTENTS and marks is not None and titles[index] in titles[index + 1 :]:
+            if part is Part.CONTENTS and marks is not None and _comes_again(titles, index):
                 # A list of contents, unless what belongs to a story follows.
                 marks = marks if _continues_story(_next_core(cores, index), words) else None
             if marks is not None:
@@ -98,10 +98,21 @@ def _begins_more(core: str, words: Vocabulary) -> bool:
     return not is_listed and read_ending(core) is not None
 
 
-def _title(core: str) -> str | None:
-    """The title of a line with the marks of a story, for comparison."""
+def _title(core: str) -> tuple[str, tuple[int, ...]] | None:
+    """The title and numbers of a line with the marks of a story, for comparison."""
     marks = read_ending(core)
-    return fold(title_parts(core, marks)[3]) if marks else None
+    return (fold(title_parts(core, marks)[3]), marks.citations) if marks else None
+
+
+def _comes_again(titles: Sequence[tuple[str, tuple[int, ...]] | None], index: int) -> bool:
+    """Whether a later line has this title; with other numbers it is another story's."""
+    if (found := titles[index]) is None:
+        return False
+    title, numbers = found
+    return any(
+        later is not None and later[0] == title and (later[1] == numbers or not (later[1] and numbers))
+        for later in titles[index + 1 :]
+    )
 
 
 def _after_dive_deeper(part: Part) -> Part:

@@ -4,16 +4,16 @@ Aliases, tags, duplicate and unknown keys are refused; nothing is built but text
 mappings below. Every value keeps its place in the file, so that a change touches its lines only.
 """
 
-import difflib
 import re
 from bisect import bisect_right
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Any
 
 import yaml
 
-from mailer.issues import urls
+from mailer.config_errors import nearest
+from mailer.issues import tame_yaml, urls
 from mailer.issues.document import FrontMatter
 from mailer.issues.layout import Line, Slot
 from mailer.issues.source import first_bad_character, split_lines
@@ -25,8 +25,6 @@ SLUG_MAX_CHARACTERS = 80  # it stands in every archive address
 EVERYONE = "everyone"
 FENCE = "---"
 _CLOSING = (FENCE, "...")
-# A front matter is a mapping of mappings of lists; anything deeper is an attack or a slip.
-MOST_NESTED = 4
 
 EXAMPLES = {
     "slug": "slug: week-04",
@@ -40,7 +38,7 @@ EXAMPLES = {
     "links": 'links: {"Contact us now": "https://www.example.com/contact"}',
 }
 
-Node = Any  # nodes and events; what yaml says of their types is too wide to use
+Node = tame_yaml.Node
 
 
 @dataclass(slots=True)
@@ -97,7 +95,7 @@ class _Reader:
             self._starts.append(self._starts[-1] + len(line + ending))
 
     def read(self) -> list[Line]:
-        root = self._compose()
+        root = self._root()
         if root is None:
             return [Line((line,), ending) for line, ending in split_lines(self._text)]
         values: dict[str, Any] = {}
@@ -119,53 +117,21 @@ class _Reader:
         self._head.values = FrontMatter(**values, lines=self._head.key_lines)
         return self._layout(root, pairs)
 
-    # -- YAML, held short ---------------------------------------------------------------------------
-
-    def _compose(self) -> Node | None:
+    def _root(self) -> Node | None:
+        """The mapping of the front matter, None when it is silent or at fault."""
         try:
-            if not self._is_tame():
-                return None
-            root = yaml.compose(self._text, Loader=yaml.SafeLoader)
-        except yaml.MarkedYAMLError as error:
-            mark = error.problem_mark or error.context_mark
-            line = self._line_at(mark.index) if mark is not None else self._first_line
-            self._fault(f"this is no valid YAML: {error.problem or error.context}.", line, "front matter")
-            return None
-        except (yaml.YAMLError, ValueError, OverflowError, RecursionError) as error:
-            place = getattr(error, "position", None)
-            line = self._line_at(place) if isinstance(place, int) else self._first_line
-            self._fault("this is no valid YAML.", line, "front matter")
+            root = tame_yaml.compose(self._text)
+        except tame_yaml.Refused as refused:
+            line = self._line_at(refused.index)
+            self._head.faults.append(Problem(refused.message, line, "front matter", refused.cure))
             return None
         if root is None or _is_silent(root):
             return None
         if not isinstance(root, yaml.MappingNode):
-            self._fault(
-                "the front matter is no list of 'key: value' lines.", self._line(root), "front matter"
-            )
+            fault = "the front matter is no list of 'key: value' lines."
+            self._fault(fault, self._line(root), "front matter")
             return None
         return root
-
-    def _is_tame(self) -> bool:
-        """Whether the events promise a small plain tree; composing before knowing could take for ever."""
-        depth = 0
-        events: Iterable[Node] = yaml.parse(self._text, Loader=yaml.SafeLoader)
-        for event in events:
-            strange = None
-            if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
-                strange = "anchors and aliases (& and *)"
-            elif getattr(event, "tag", None):
-                strange = "tags (!)"
-            depth += isinstance(event, yaml.CollectionStartEvent)
-            depth -= isinstance(event, yaml.CollectionEndEvent)
-            if depth > MOST_NESTED:
-                strange = "lists so deep"
-            if strange:
-                line = self._line(event)
-                cure = 'Text that begins with such a sign needs quotes: subject: "*new*".'
-                fault = f"the front matter may not use {strange}."
-                self._head.faults.append(Problem(fault, line, "front matter", cure))
-                return False
-        return True
 
     def _fault(self, message: str, line: int, name: str) -> None:
         example = EXAMPLES.get(name.partition(".")[0], 'subject: "Text with a colon: in quotes"')
@@ -191,9 +157,7 @@ class _Reader:
         return name
 
     def _unknown_key(self, name: str, key: Node) -> None:
-        close = difflib.get_close_matches(name, EXAMPLES, n=1, cutoff=0.6)
-        nearest = f"Did you mean '{close[0]}'? " if close else ""
-        cure = f"{nearest}Known keys: {', '.join(EXAMPLES)}."
+        cure = f"{nearest(name, EXAMPLES)}Known keys: {', '.join(EXAMPLES)}."
         fault = f"'{name}' is no key of the front matter."
         self._head.faults.append(Problem(fault, self._line(key), name, cure))
 
@@ -310,9 +274,7 @@ class _Reader:
     def _declared(self, topic: str, line: int, name: str) -> None:
         if self._topics is None or topic in self._topics:
             return
-        close = difflib.get_close_matches(topic.casefold(), self._topics, n=1, cutoff=0.6)
-        nearest = f"Did you mean '{close[0]}'? " if close else ""
-        cure = f"{nearest}Topics are declared in config.toml under [topics]."
+        cure = f"{nearest(topic.casefold(), self._topics)}Topics are declared in config.toml under [topics]."
         self._head.faults.append(Problem(f"topic '{topic}' is not declared.", line, name, cure))
 
     def links(self, name: str, node: Node) -> dict[str, str]:

@@ -4,7 +4,6 @@ The pasted bytes are kept and read again; the stored document is for queries and
 ids, which live on over revisions. Nothing here commits: the caller owns the transaction.
 """
 
-import difflib
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,6 +14,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, Select, exists, func, insert, or_, select, update
 
 from mailer.config import Settings
+from mailer.config_errors import nearest
 from mailer.issues import targets
 from mailer.issues.document import IssueDocument, Story
 from mailer.issues.frontmatter import SLUG_MAX_CHARACTERS, is_slug
@@ -268,9 +268,8 @@ def _not_found(connection: Connection, slug: str, revision: int | None) -> NotFo
     slugs = list(connection.execute(select(issues.c.slug)).scalars())
     if slug in slugs:
         return NotFound(f"the issue '{slug}' has no revision {revision}.", cure="'mailer issues' lists them.")
-    close = difflib.get_close_matches(slug, slugs, n=1, cutoff=0.6)
-    nearest = f"Did you mean '{close[0]}'? " if close else ""
-    return NotFound(f"there is no issue '{slug}'.", cure=f"{nearest}'mailer issues' lists what is stored.")
+    cure = f"{nearest(slug, slugs)}'mailer issues' lists what is stored."
+    return NotFound(f"there is no issue '{slug}'.", cure=cure)
 
 
 def _with_kept_ids(document: IssueDocument, earlier: Sequence[Mapping[str, Any]]) -> IssueDocument:

@@ -6,9 +6,7 @@ from datetime import datetime
 from sqlalchemy import Connection, func, select
 
 from mailer.config import Settings
-from mailer.editions.compose import compose
-from mailer.editions.compose import select as select_stories
-from mailer.editions.content import EditionContent
+from mailer.editions.compose import whole
 from mailer.editions.links import TestTarget, urls_of
 from mailer.issues.values import Issue
 from mailer.tables import campaign_stories, campaigns, editions, issues
@@ -46,13 +44,6 @@ def sent_issues(connection: Connection, slug: str | None = None) -> list[SentIss
     newest = {row.slug: row for row in reversed(connection.execute(query).all())}
     rows = sorted(newest.values(), key=lambda row: row.sent_at, reverse=True)
     return [_described(connection, row.id, row.slug, row.revision_id, row.sent_at) for row in rows]
-
-
-def whole(issue: Issue, settings: Settings) -> EditionContent:
-    """Everything of an issue."""
-    selection = select_stories(issue, None, settings)
-    assert selection is not None  # all topics pick every story
-    return compose(issue, selection, settings)
 
 
 def test_url(issue: Issue, settings: Settings, target: TestTarget) -> str | None:

@@ -13,10 +13,9 @@ from mailer.delivery import campaigns, freeze, preflight
 from mailer.delivery.audience import Audience
 from mailer.delivery.send import Sending
 from mailer.delivery.transport import Transport
-from mailer.editions.links import doors_of
 from mailer.insight.leaves import registry
 from mailer.issues import store
-from mailer.links import Tokens
+from mailer.links import Tokens, doors_of
 from mailer.tables import subscribers
 from subscribers import choices, suppression
 from subscribers.models import ChosenBy

@@ -15,8 +15,7 @@ from mailer.delivery.engine import run_campaign
 from mailer.delivery.send import Sending
 from mailer.delivery.sendgrid import SendGrid
 from mailer.delivery.transport import Answer, Call
-from mailer.editions.links import doors_of
-from mailer.links import Tokens
+from mailer.links import Tokens, doors_of
 
 # The call in whose course it dies: the first ones must have ended well.
 FATAL_CALL = 3

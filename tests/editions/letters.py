@@ -5,7 +5,7 @@ from typing import Any
 from lxml import html as lxml_html
 
 from mailer.config import Settings
-from mailer.editions.compose import compose
+from mailer.editions.compose import compose, whole
 from mailer.editions.content import EditionContent
 from mailer.editions.render import RenderedEdition, render_preview
 from mailer.editions.select import select
@@ -77,7 +77,9 @@ def rich_week(**parts: Any) -> Issue:
 
 def content_of(issue: Issue, settings: Settings, *topics: str) -> EditionContent:
     """The edition of somebody with these topics; without any, the whole issue."""
-    selection = select(issue, frozenset(topics) or None, settings)
+    if not topics:
+        return whole(issue, settings)
+    selection = select(issue, frozenset(topics), settings)
     assert selection is not None
     return compose(issue, selection, settings)
 

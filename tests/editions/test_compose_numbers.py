@@ -4,10 +4,11 @@ from collections.abc import Sequence
 
 import pytest
 
-from mailer.config import Settings
-from mailer.editions.compose import compose
+from mailer.config import HeadingsTable, Settings
+from mailer.editions.compose import compose, whole
 from mailer.editions.content import EditionContent
 from mailer.editions.select import select
+from mailer.issues.parse import parse
 from mailer.issues.values import Issue
 from tests.editions.makers import entry, issue, point, site, story, week
 
@@ -285,3 +286,18 @@ def test_references_carry_the_title_of_their_story_and_its_host() -> None:
 def test_a_line_that_was_nothing_but_a_number_goes_with_it() -> None:
     made = week(why_it_matters=(point("[88]"), point("Words.")))
     assert [line.text for line in edition(made).why_it_matters] == ["Words."]
+
+
+def test_the_import_and_the_edition_warn_of_the_same_numbers_on_the_same_lines() -> None:
+    text = (
+        "An intro [90].\nA title [1][91]\nhttps://example.com/one\nKey point: New [92].\n"
+        "Why it matters\n- A line [93] of it. [94]\nFAQ\nWhy [95]? [96]\nBecause [97].\n"
+        "References\nhttps://example.com/one\n"
+    )
+    document = parse(text.encode(), file="issue.txt", headings=HeadingsTable())
+    imported = [(w.line, str(w).split("]")[0][1:]) for w in document.warnings if CITES_NOTHING in str(w)]
+    first_six = [(1, "90"), (2, "91"), (4, "92"), (6, "94"), (6, "93"), (8, "96")]
+    assert imported == [*first_six, (8, "95"), (9, "97")]
+    made = Issue("week", "weekly", 1, None, None, "", document, {})
+    warned = [warning for warning in whole(made, site()).warnings if CITES_NOTHING in warning]
+    assert [warning.partition("]")[0] for warning in warned] == [f"line {n}: [{of}" for n, of in imported]

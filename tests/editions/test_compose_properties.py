@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mailer.config import Settings, load_settings
-from mailer.editions.citations import sources_of
-from mailer.editions.compose import compose, every_selection
+from mailer.editions.compose import compose
 from mailer.editions.content import EditionContent
-from mailer.editions.select import select
+from mailer.editions.select import every_selection, select
+from mailer.issues.citations import sources_of
 from mailer.issues.parse import parse
 from mailer.issues.topics import tag
 from mailer.issues.values import Issue

@@ -11,8 +11,9 @@ from lxml.cssselect import CSSSelector
 
 from mailer.config import Settings
 from mailer.editions.colours import contrast
-from mailer.editions.compose import compose, select
+from mailer.editions.compose import compose
 from mailer.editions.render import RenderedEdition, render_preview
+from mailer.editions.select import select
 from mailer.templates import direction, language_tag
 from tests.editions.cascade import dark_rules, declared_colours, outlook_rules, painted, style_blocks
 from tests.editions.letters import letter, one_story, parsed, rich_week, shop

@@ -14,18 +14,16 @@ from mailer.editions.links import (
     TestLinks,
     TestTarget,
     TestTokens,
-    doors_of,
     faq_sources,
     fill,
     link_places,
     longest_bytes,
     sample_values,
-    url_at,
     urls_of,
 )
 from mailer.editions.render import render
 from mailer.editions.select import every_selection
-from mailer.links import Doors, Purpose, Slot, Slots, Tokens
+from mailer.links import Doors, Purpose, Slot, Slots, Tokens, doors_of
 from tests.editions.letters import content_of, hrefs, parsed, rich_week, shop
 from tests.editions.makers import entry, story, week
 
@@ -142,18 +140,16 @@ def test_the_links_of_a_test_letter_lead_where_the_campaigns_would() -> None:
             target = tokens.open(href.rsplit("/", 1)[1])
             assert target
             assert target.revision_id == 5
-            opened.add((target.place, url_at(issue, settings, target.place, target.index)))
+            urls = urls_of(full, target.place)
+            opened.add((target.place, urls[target.index] if urls else None))
     inert = {("view", None), ("leave", None), ("prefs", None)}
     assert opened == {(link.place, link.url) for link in link_places(content)} | inert
 
 
-def test_a_test_link_past_the_end_leads_nowhere() -> None:
-    issue, settings = rich_week(), shop()
-    assert url_at(issue, settings, "story:3", 0) == "https://source3.example.com/3"
-    assert url_at(issue, settings, "story:3", 1) is None
-    assert url_at(issue, settings, "story:3", -1) is None
-    assert url_at(issue, settings, "story:99", 0) is None
-    assert urls_of(content_of(issue, settings), "cta:2") == []
+def test_the_places_of_a_test_letter_have_their_urls_in_order_or_none() -> None:
+    full = content_of(rich_week(), shop())
+    assert urls_of(full, "story:3") == ["https://source3.example.com/3"]
+    assert urls_of(full, "story:99") == urls_of(full, "cta:2") == []
 
 
 def test_filling_replaces_keys_and_nothing_that_resembles_them() -> None:

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from mjml import mjml2html
 
 from mailer.config import Settings
-from mailer.editions.links import CampaignLinks, doors_of, fill, link_places, sample_values
+from mailer.editions.links import CampaignLinks, fill, link_places, sample_values
 from mailer.editions.render import RenderedEdition, render, render_preview
 from mailer.issues.document import FrontMatter
-from mailer.links import Slot, Slots
+from mailer.links import Slot, Slots, doors_of
 from subscribers.errors import NewsletterError
 from tests.editions.letters import (
     ATTACKS,

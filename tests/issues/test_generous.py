@@ -442,3 +442,10 @@ def test_numbers_in_running_text_that_lead_nowhere_are_warned_of(old: str, new: 
 
 def test_a_question_without_an_answer_is_warned_of() -> None:
     assert [warning.field for warning in read(small("Because.\n", "")).warnings] == ["FAQ"]
+
+
+def test_a_list_of_contents_is_told_from_two_stories_with_one_title() -> None:
+    listed = read("In Today's Newsletter\nOne title [1]\n\nOne title [1]\nhttps://example.com/one\n")
+    assert [(story.line, story.citations) for story in listed.stories] == [(4, (1,))]
+    twins = read("In Today's Newsletter\nOne title [1]\nOne title [2]\nhttps://example.com/two\n")
+    assert [(story.line, story.citations) for story in twins.stories] == [(2, (1,)), (3, (2,))]

@@ -10,11 +10,11 @@ from sqlalchemy import Connection, insert, select, update
 from mailer.config import Settings
 from mailer.database import Database
 from mailer.editions.compose import compose
-from mailer.editions.compose import select as select_stories
-from mailer.editions.links import CampaignLinks, doors_of, link_places
+from mailer.editions.links import CampaignLinks, link_places
 from mailer.editions.render import render
+from mailer.editions.select import select as select_stories
 from mailer.issues.store import import_issue, load_issue
-from mailer.links import Purpose, Slots, Tokens
+from mailer.links import Purpose, Slots, Tokens, doors_of
 from mailer.tables import (
     attempts,
     campaign_stories,

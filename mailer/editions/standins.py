@@ -1,7 +1,7 @@
 """Text is text: values stay out of MJML and the inliner, and come back escaped at the very end.
 
 MJML debug-escapes what is not ASCII in attributes and mj-title, lxml rewrites addresses, and either
-would read markup in a title. So a template's values pass through both as plain words, `xhold00012x`.
+would read markup in a title. So a template's values pass through both as plain words, `xstand00012x`.
 """
 
 import re
@@ -13,18 +13,18 @@ from markupsafe import Markup
 
 # Words, colours, sizes and class names are safe everywhere, and MJML reckons with some of them.
 _PLAIN = re.compile(r"(?:[A-Za-z0-9#.%_-]+(?: [A-Za-z0-9#.%_-]+)*)?")
-_MARK = "xhold"
-_MARKS = re.compile(r"xhold([0-9]{5,})x")
+_MARK = "xstand"
+_MARKS = re.compile(rf"{_MARK}([0-9]{{5,}})x")
 _ESCAPES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;"})
 
 
-class Held:
+class StandIns:
     """The values of one rendering, in the order in which the template printed them."""
 
     def __init__(self) -> None:
         self._values: list[str] = []
 
-    def hold(self, value: str) -> str:
+    def stand_in(self, value: str) -> str:
         """A plain word that stands for the value until `fill`."""
         if _PLAIN.fullmatch(value) and _MARK not in value:
             return value
@@ -40,9 +40,9 @@ class Held:
 
 
 @pass_context
-def hold_values(context: Context, value: Any) -> Any:
-    """Jinja's `finalize` of mails: hold every string that is not markup of the template itself."""
+def stand_in_for_values(context: Context, value: Any) -> Any:
+    """Jinja's `finalize` of mails: every string that is no markup of the template itself is stood in for."""
     if isinstance(value, str) and not isinstance(value, Markup):
-        # A held word is plain ASCII: the value itself is escaped when it comes back.
-        return Markup(context["held"].hold(value))  # noqa: S704
+        # A stand-in is plain ASCII: the value itself is escaped when it comes back.
+        return Markup(context["stand_ins"].stand_in(value))  # noqa: S704
     return value
