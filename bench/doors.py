@@ -14,8 +14,8 @@ from pathlib import Path
 from mailer.clock import Clock
 from mailer.config import load_settings
 from mailer.database import Database
+from mailer.service.rooms import Rooms
 from mailer.tracking import verdicts
-from mailer.web.context import WebContext
 from mailer.web.server import WebServer
 
 START_SECONDS = 30.0
@@ -48,13 +48,13 @@ def served(site: Path) -> Iterator[str]:
 
 def main(site: Path) -> None:
     settings = load_settings(site / "config.toml")
-    context = WebContext.of(settings, Database(settings.database_url))
+    rooms = Rooms.of(settings, Database(settings.database_url))
     # A tick that takes longer than its interval is no news here.
     logging.getLogger("apscheduler").setLevel(logging.ERROR)
     # The verdicts are settled beside the hits, as `mailer serve` does.
-    clock = Clock(context.now)
-    clock.every(SETTLE_SECONDS, lambda now: verdicts.settle(context.database, now), name="settle")
-    with WebServer(context, port=0, admin_port=0) as web:
+    clock = Clock(rooms.now)
+    clock.every(SETTLE_SECONDS, lambda now: verdicts.settle(rooms.database, now), name="settle")
+    with WebServer(rooms, port=0, admin_port=0) as web:
         clock.start()
         print(web.url, flush=True)
         sys.stdin.read()

@@ -12,7 +12,6 @@ from mailer.insight import counts
 from mailer.service import Mailer
 from mailer.service.sending import TAKE_UP_SECONDS, take_up
 from mailer.tracking import late, verdicts
-from mailer.web.context import WebContext
 from mailer.web.server import WebServer
 
 # A verdict waits for its two-second window anyway; a person looking at the page should not wait longer.
@@ -25,8 +24,7 @@ LATE_SECONDS = 60.0
 
 def web_of(mailer: Mailer) -> WebServer:
     """The web server of a site, not yet listening; a context manager."""
-    rooms = mailer.rooms
-    return WebServer(WebContext(rooms.settings, rooms.database, rooms.tokens, rooms.doors, rooms.now))
+    return WebServer(mailer.rooms)
 
 
 def _settle_doubts(mailer: Mailer) -> None:

@@ -29,6 +29,7 @@ CORE = {
     "database",
     "dialect",
     "links",
+    "listening",
     "measuring",
     "migrations",
     "models",

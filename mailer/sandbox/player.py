@@ -12,11 +12,6 @@ ROUND_SECONDS = 30.0
 # After a round that could not post everything, as the service backs off from a dead webhook.
 BACK_OFF_SECONDS = 5.0
 
-_WORK = (
-    "SELECT EXISTS (SELECT 1 FROM letter WHERE played_at IS NULL AND coalesce(send_at, 0) <= :now) "
-    "OR (:has_webhook AND EXISTS (SELECT 1 FROM event WHERE posted_at IS NULL)) AS work"
-)
-
 
 class Player:
     """Plays rounds until stopped."""

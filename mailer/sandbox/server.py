@@ -7,15 +7,11 @@ with SandboxServer(database_path=folder / "sandbox.db") as sandbox:
 import asyncio
 import contextlib
 import ipaddress
-import socket
-import threading
-from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 
-import uvicorn
-
 from mailer.config import Settings
+from mailer.listening import ServerThread, listen, quiet
 from mailer.sandbox.app import create_app
 from mailer.sandbox.faults import FaultQueue
 from mailer.sandbox.mailbox import Mailbox
@@ -25,7 +21,6 @@ from mailer.sandbox.state import SandboxState
 from mailer.sandbox.wire import CuttableProtocol, reset
 from subscribers.errors import NewsletterError
 
-START_SECONDS = 10.0
 GRACE_SECONDS = 2  # for answers under way when it stops
 REBIND_SECONDS = 0.05  # between tries to take the port back after an outage
 
@@ -55,10 +50,7 @@ class SandboxServer:
         self.mailbox = Mailbox(database_path)
         self.state = SandboxState(self.mailbox, options or SandboxOptions())
         self.state.refuse_connections = self.refuse
-        self._thread: threading.Thread | None = None
-        self._ready = threading.Event()
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._server: uvicorn.Server | None = None
+        self._serving = ServerThread("sandbox")
         self._outage: asyncio.Task[None] | None = None
         self._player = Player(self)
 
@@ -78,56 +70,37 @@ class SandboxServer:
 
     def start(self) -> "SandboxServer":
         """Listen, and return once connections are taken. Raises NewsletterError when the port is not free."""
-        listener = _listener(self.host, self.port)
+        listener = listen(self.host, self.port, "sandbox.port")
         self.port = listener.getsockname()[1]
-        self._thread = threading.Thread(target=self._run, args=(listener,), name="sandbox", daemon=True)
-        self._thread.start()
-        if not self._ready.wait(START_SECONDS):
-            raise NewsletterError("the sandbox did not start.")
+        config = quiet(
+            create_app(self.state, self._settings),
+            http=CuttableProtocol,
+            lifespan="off",
+            timeout_graceful_shutdown=GRACE_SECONDS,
+        )
+        self._serving.start([config], [listener])
         self._player.start()
         return self
 
-    def _run(self, listener: socket.socket) -> None:
-        asyncio.run(self._serve(listener))
-
-    async def _serve(self, listener: socket.socket) -> None:
-        self._loop = asyncio.get_running_loop()
-        config = uvicorn.Config(
-            create_app(self.state, self._settings),
-            http=CuttableProtocol,
-            ws="none",
-            lifespan="off",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            timeout_graceful_shutdown=GRACE_SECONDS,
-        )
-        self._server = _AnnouncingServer(config, self._ready)
-        await self._server.serve(sockets=[listener])
-        if self._outage:
-            self._outage.cancel()
-
     def refuse(self, seconds: float) -> None:
         """Close the port for a while: connections are refused, as when a machine is down."""
-        assert self._loop is not None
-        self._loop.call_soon_threadsafe(self._begin_outage, seconds)
+        self._serving.call(self._begin_outage, seconds)
 
     def _begin_outage(self, seconds: float) -> None:
-        assert self._server is not None
         if self._outage is None or self._outage.done():
-            for listening in self._server.servers:
+            (server,) = self._serving.servers
+            for listening in server.servers:
                 listening.close()
-            for connection in list(self._server.server_state.connections):
+            for connection in list(server.server_state.connections):
                 reset(connection.transport)
             self._outage = asyncio.get_running_loop().create_task(self._reopen(seconds))
 
     async def _reopen(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
-        server = self._server
-        assert server is not None
+        (server,) = self._serving.servers
         while not server.should_exit:
             try:
-                listener = _listener(self.host, self.port)
+                listener = listen(self.host, self.port, "sandbox.port")
             except NewsletterError:
                 await asyncio.sleep(REBIND_SECONDS)
                 continue
@@ -136,32 +109,26 @@ class SandboxServer:
             return
 
     def _protocol(self) -> asyncio.Protocol:
-        assert self._server is not None
-        return CuttableProtocol(self._server.config, self._server.server_state, self._server.lifespan.state)
+        (server,) = self._serving.servers
+        return CuttableProtocol(server.config, server.server_state, server.lifespan.state)
 
     def stop(self) -> None:
         """End every connection and wait for the thread; a second call does nothing."""
         self._player.stop()
-        if self._thread is not None and self._loop is not None:
-            with contextlib.suppress(RuntimeError):  # the loop may be closed already
-                self._loop.call_soon_threadsafe(self._end)
-            self._thread.join()
-            self._thread = None
+        self._serving.call(self._hang_up)
+        self._serving.stop()
         self.mailbox.close()
 
-    def _end(self) -> None:
-        assert self._server is not None
-        self._server.should_exit = True
+    def _hang_up(self) -> None:
+        """Cut what misbehaviour holds open, or it would hold the end up."""
         for transport in list(self.state.held):
             transport.abort()
 
     def serve_forever(self) -> None:
         """Start and stay until Ctrl-C; readers act on their own, unless `[sandbox] play` is false."""
         self.state.change({"play": "on" if self._settings.sandbox.play else "off"})
-        with self:
-            assert self._thread is not None
-            with contextlib.suppress(KeyboardInterrupt):
-                self._thread.join()
+        with self, contextlib.suppress(KeyboardInterrupt):
+            self._serving.join()
 
     def __enter__(self) -> "SandboxServer":
         return self.start()
@@ -172,38 +139,8 @@ class SandboxServer:
         self.stop()
 
 
-class _AnnouncingServer(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config, ready: threading.Event) -> None:
-        super().__init__(config)
-        self._ready = ready
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets=sockets)
-        self._ready.set()
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield  # signals belong to the process, not to a thread of it
-
-
 def _is_loopback(host: str) -> bool:
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
-
-
-def _listener(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((host, port))
-    except OSError as error:
-        listener.close()
-        raise NewsletterError(
-            f"port {port} of {host} is not free ({error.strerror}).",
-            field="sandbox.port",
-            cure="Stop what listens there, or choose another port.",
-        ) from None
-    return listener

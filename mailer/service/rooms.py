@@ -11,7 +11,7 @@ from sqlalchemy.exc import ArgumentError, DatabaseError, NoSuchModuleError
 from mailer.config import Settings, load_settings
 from mailer.database import Database
 from mailer.insight.leaves import registry
-from mailer.links import Doors, Tokens
+from mailer.links import Doors, Tokens, doors_of
 from subscribers.errors import NewsletterError
 from subscribers.segment_rules import LeafRegistry
 
@@ -31,6 +31,12 @@ class Rooms:
     tokens: Tokens
     doors: Doors
     now: Callable[[], datetime]
+
+    @classmethod
+    def of(cls, settings: Settings, database: Database, now: Callable[[], datetime] = utc_now) -> "Rooms":
+        """The rooms of settings over a database that is open and current."""
+        secrets = [secret.get_secret_value() for secret in settings.web.secrets]
+        return cls(settings, database, Tokens(secrets), doors_of(settings), now)
 
     def leaves(self, connection: Connection) -> LeafRegistry:
         """Every condition a segment may use on this site: on people, and on what they received and did."""
@@ -52,8 +58,7 @@ def open_rooms(
     Raises NewsletterError for a missing key, a wrong setting, an older schema, no database.
     """
     settings = load_settings(Path(config) if config is not None else None)
-    secrets = [secret.get_secret_value() for secret in settings.web.secrets]
-    _require_keys(settings, secrets)
+    _require_keys(settings)
     try:
         database = Database(settings.database_url)
         if not any_schema:
@@ -68,13 +73,12 @@ def open_rooms(
         ) from None
     except (DatabaseError, OSError) as error:
         raise _no_database(error) from None
-    doors = Doors(settings.web.base_url, settings.web.short_base_url)
-    return Rooms(settings, database, Tokens(secrets), doors, now)
+    return Rooms.of(settings, database, now)
 
 
-def _require_keys(settings: Settings, secrets: list[str]) -> None:
+def _require_keys(settings: Settings) -> None:
     file = str(settings.root / "secrets.toml")
-    if not any(secrets):
+    if not any(secret.get_secret_value() for secret in settings.web.secrets):
         raise NewsletterError(
             "[web] secrets is missing: links in letters could not be signed.",
             file=file,

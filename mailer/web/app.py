@@ -1,6 +1,6 @@
 """The two applications: what readers reach, and what staff see on this machine only.
 
-They share nothing but the context. No redirect of paths, no interactive API pages, no cookies.
+They share nothing but the rooms. No redirect of paths, no interactive API pages, no cookies.
 """
 
 from collections.abc import AsyncIterator
@@ -13,9 +13,10 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from mailer.service.rooms import Rooms
 from mailer.tracking.hits import HitWriter
-from mailer.web.context import WebContext
 from mailer.web.counting import add_webhook, counting_routes
+from mailer.web.letters import add_letters
 from mailer.web.pages import add_house
 from mailer.web.public import add_public
 from mailer.web.readers import add_readers
@@ -25,9 +26,9 @@ from mailer.web.results import add_results
 LOOPBACK_HOSTS = frozenset(("127.0.0.1", "localhost", "[::1]"))
 
 
-def create_public_app(context: WebContext) -> Starlette:
+def create_public_app(rooms: Rooms) -> Starlette:
     """The readers' application; its lifespan starts the hit writer and writes what waits at the end."""
-    hits = HitWriter(context.database, context.tokens, context.settings)
+    hits = HitWriter(rooms.database, rooms.tokens, rooms.settings)
 
     @asynccontextmanager
     async def life(_: Starlette) -> AsyncIterator[None]:
@@ -38,18 +39,19 @@ def create_public_app(context: WebContext) -> Starlette:
             hits.stop()
 
     pages = _bare_app()
-    add_webhook(pages, context)
-    add_readers(pages, context)
-    add_public(pages, context)
-    add_house(pages, context)
-    return Starlette(routes=[*counting_routes(context, hits), Mount("/", pages)], lifespan=life)
+    add_webhook(pages, rooms)
+    add_letters(pages, rooms)
+    add_readers(pages, rooms)
+    add_public(pages, rooms)
+    add_house(pages, rooms)
+    return Starlette(routes=[*counting_routes(rooms, hits), Mount("/", pages)], lifespan=life)
 
 
-def create_admin_app(context: WebContext) -> FastAPI:
+def create_admin_app(rooms: Rooms) -> FastAPI:
     """Results, until accounts exist: for this machine only, checked by the name that was asked for."""
     app = _bare_app()
-    add_results(app, context)
-    add_house(app, context, base="desk.html.j2")
+    add_results(app, rooms)
+    add_house(app, rooms, base="desk.html.j2")
     app.add_middleware(LoopbackOnly)
     return app
 

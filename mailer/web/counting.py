@@ -13,10 +13,10 @@ from starlette.concurrency import run_in_threadpool
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
+from mailer.service.rooms import Rooms
 from mailer.tracking import webhook
 from mailer.tracking.hits import Hit, HitWriter, Kind, TooBusy
 from mailer.tracking.signature import SIGNATURE_HEADER, TIMESTAMP_HEADER
-from mailer.web.context import WebContext
 from mailer.web.pages import HEADERS, READ_METHODS, as_header, read_body, unknown
 
 # The smallest transparent picture, 43 bytes.
@@ -51,13 +51,13 @@ log = structlog.get_logger()
 class PixelDoor:
     """`/o/{token}.gif`: the picture for everybody, the hit for whom the token belongs to."""
 
-    def __init__(self, context: WebContext, hits: HitWriter) -> None:
-        self._context = context
+    def __init__(self, rooms: Rooms, hits: HitWriter) -> None:
+        self._rooms = rooms
         self._hits = hits
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            await self._hits.submit(_hit(self._context, scope, "open", None))
+            await self._hits.submit(_hit(self._rooms, scope, "open", None))
         except TooBusy:
             log.error("a pixel was not counted: too many hits wait")
         await send({"type": "http.response.start", "status": 200, "headers": _PIXEL_HEADERS})
@@ -67,22 +67,22 @@ class PixelDoor:
 class ClickDoor:
     """`/c/{token}/{link}`: on to the link's address; it never stands in the URL."""
 
-    def __init__(self, context: WebContext, hits: HitWriter) -> None:
-        self._context = context
+    def __init__(self, rooms: Rooms, hits: HitWriter) -> None:
+        self._rooms = rooms
         self._hits = hits
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         number = scope["path_params"]["link"]
         if not (number.isascii() and number.isdigit() and len(number) <= LINK_ID_MAX_DIGITS):
-            await unknown(self._context)(scope, receive, send)
+            await unknown(self._rooms)(scope, receive, send)
             return
         try:
-            landing = await self._hits.submit(_hit(self._context, scope, "click", int(number)))
+            landing = await self._hits.submit(_hit(self._rooms, scope, "click", int(number)))
         except TooBusy:
             await _come_back(scope, receive, send)
             return
         if landing.url is None:
-            await unknown(self._context)(scope, receive, send)
+            await unknown(self._rooms)(scope, receive, send)
             return
         location = (b"location", as_header(landing.url).encode("ascii"))
         headers = [location, *_CLICK_HEADERS]
@@ -90,10 +90,10 @@ class ClickDoor:
         await send({"type": "http.response.body", "body": b""})
 
 
-def _hit(context: WebContext, scope: Scope, kind: Kind, link_id: int | None) -> Hit:
+def _hit(rooms: Rooms, scope: Scope, kind: Kind, link_id: int | None) -> Hit:
     asked: Kind = "head" if scope["method"] == "HEAD" else kind
     agent = next((value for name, value in scope["headers"] if name == b"user-agent"), b"")
-    return Hit(asked, scope["path_params"]["token"], link_id, agent.decode("latin-1"), context.now())
+    return Hit(asked, scope["path_params"]["token"], link_id, agent.decode("latin-1"), rooms.now())
 
 
 async def _come_back(scope: Scope, receive: Receive, send: Send) -> None:
@@ -102,36 +102,36 @@ async def _come_back(scope: Scope, receive: Receive, send: Send) -> None:
     await answer(scope, receive, send)
 
 
-def counting_routes(context: WebContext, hits: HitWriter) -> list[Route]:
+def counting_routes(rooms: Rooms, hits: HitWriter) -> list[Route]:
     """The two doors as routes of their own: FastAPI's layers would double what a hit costs."""
     return [
-        Route("/o/{token}.gif", PixelDoor(context, hits), methods=READ_METHODS),
-        Route("/c/{token}/{link}", ClickDoor(context, hits), methods=READ_METHODS),
+        Route("/o/{token}.gif", PixelDoor(rooms, hits), methods=READ_METHODS),
+        Route("/c/{token}/{link}", ClickDoor(rooms, hits), methods=READ_METHODS),
     ]
 
 
-def add_webhook(app: FastAPI, context: WebContext) -> None:
+def add_webhook(app: FastAPI, rooms: Rooms) -> None:
     """`/webhooks/sendgrid`."""
 
     async def events(request: Request) -> Response:
         body = await read_body(request, EVENTS_MAX_BYTES)
         headers = request.headers
         is_ours = webhook.verify(
-            context.settings.sendgrid.webhook_public_key,
+            rooms.settings.sendgrid.webhook_public_key,
             headers.get(SIGNATURE_HEADER),
             headers.get(TIMESTAMP_HEADER),
             body,
         )
         if not is_ours:
             # Also without a key in the configuration: an unsigned event could unsubscribe anybody.
-            return PlainTextResponse(_refusal(context), HTTPStatus.FORBIDDEN, headers=HEADERS)
+            return PlainTextResponse(_refusal(rooms), HTTPStatus.FORBIDDEN, headers=HEADERS)
         report = await run_in_threadpool(
             webhook.ingest,
-            context.database,
+            rooms.database,
             body,
-            tokens=context.tokens,
-            settings=context.settings,
-            now=context.now(),
+            tokens=rooms.tokens,
+            settings=rooms.settings,
+            now=rooms.now(),
         )
         if report.unreadable or report.unknown:
             log.warning("events without a place", unknown=report.unknown, unreadable=report.unreadable)
@@ -140,8 +140,8 @@ def add_webhook(app: FastAPI, context: WebContext) -> None:
     app.add_route("/webhooks/sendgrid", events, methods=["POST"])
 
 
-def _refusal(context: WebContext) -> str:
-    if not context.settings.sendgrid.webhook_public_key:
+def _refusal(rooms: Rooms) -> str:
+    if not rooms.settings.sendgrid.webhook_public_key:
         log.error("an event POST was refused: [sendgrid] webhook_public_key is not set")
         return "No webhook_public_key is configured under [sendgrid]; events are refused until it is.\n"
     log.warning("an event POST was refused: its signature does not verify")

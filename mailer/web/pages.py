@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, cast
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import HTMLResponse
@@ -18,8 +18,8 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from mailer.editions.colours import Palette, theme_of
+from mailer.service.rooms import Rooms
 from mailer.templates import environment
-from mailer.web.context import WebContext
 
 STATIC = Path(__file__).with_name("static")
 # A form of ours has a few hundred bytes.
@@ -55,7 +55,7 @@ READ_METHODS = ["GET", "HEAD"]
 
 
 def page(
-    context: WebContext,
+    rooms: Rooms,
     template: str,
     *,
     status: int = HTTPStatus.OK,
@@ -63,14 +63,14 @@ def page(
     **values: Any,
 ) -> HTMLResponse:
     """A page of templates/web; `is_private` pages belong to one reader or to staff."""
-    settings = context.settings
+    settings = rooms.settings
     body = (
         environment(settings)
         .get_template(f"web/{template}")
         .render(
             newsletter=settings.newsletter,
             topics=settings.topics,
-            root=context.root,
+            root=urlsplit(settings.web.base_url).path.rstrip("/"),
             held=held_together,
             **values,
         )
@@ -84,23 +84,23 @@ def letter_page(letter: str) -> HTMLResponse:
     return HTMLResponse(letter, headers=HEADERS | PRIVATE | {"Content-Security-Policy": LETTER_POLICY})
 
 
-def words(context: WebContext) -> Callable[..., str]:
+def words(rooms: Rooms) -> Callable[..., str]:
     """`_` for words that no template says, in the newsletter's language."""
-    return cast(Callable[..., str], environment(context.settings).globals["_"])
+    return cast(Callable[..., str], environment(rooms.settings).globals["_"])
 
 
 def message(
-    context: WebContext, title: str, *lines: str, status: int = HTTPStatus.OK, base: str = "base.html.j2"
+    rooms: Rooms, title: str, *lines: str, status: int = HTTPStatus.OK, base: str = "base.html.j2"
 ) -> HTMLResponse:
     """A page that says one thing."""
-    return page(context, "message.html.j2", status=status, title=title, lines=lines, base=base)
+    return page(rooms, "message.html.j2", status=status, title=title, lines=lines, base=base)
 
 
-def unknown(context: WebContext) -> HTMLResponse:
+def unknown(rooms: Rooms) -> HTMLResponse:
     """The one answer to every token and page that is none; it tells nothing more."""
-    say = words(context)
+    say = words(rooms)
     return message(
-        context,
+        rooms,
         say("There is nothing here"),
         say("This link may have been cut short by a mail program, or what it led to is gone."),
         status=HTTPStatus.NOT_FOUND,
@@ -137,14 +137,14 @@ async def read_body(request: Request, limit: int) -> bytes:
     return bytes(body)
 
 
-def add_house(app: FastAPI, context: WebContext, *, base: str = "base.html.j2") -> None:
+def add_house(app: FastAPI, rooms: Rooms, *, base: str = "base.html.j2") -> None:
     """Style sheets and the pages of errors."""
 
     def style() -> Response:
         return _styled((STATIC / "house.css").read_text(encoding="utf-8"))
 
     def theme() -> Response:
-        return _styled(theme_css(context))
+        return _styled(theme_css(rooms))
 
     app.add_api_route("/static/house.css", style, methods=READ_METHODS)
     app.add_api_route("/static/theme.css", theme, methods=READ_METHODS)
@@ -152,13 +152,13 @@ def add_house(app: FastAPI, context: WebContext, *, base: str = "base.html.j2") 
     async def refused(_: Request, error: Exception) -> Response:
         status = error.status_code if isinstance(error, HTTPException) else HTTPStatus.INTERNAL_SERVER_ERROR
         if status == HTTPStatus.NOT_FOUND:
-            return unknown(context)
-        say = words(context)
+            return unknown(rooms)
+        say = words(rooms)
         said = {
             HTTPStatus.METHOD_NOT_ALLOWED: say("This page cannot be asked like that."),
             HTTPStatus.REQUEST_ENTITY_TOO_LARGE: say("That was more than this page can take."),
         }.get(HTTPStatus(status), say("Something went wrong here. Please try again in a minute."))
-        response = message(context, say("That did not work"), said, status=status, base=base)
+        response = message(rooms, say("That did not work"), said, status=status, base=base)
         if isinstance(error, HTTPException) and error.headers:
             response.headers.update(error.headers)
         return response
@@ -167,11 +167,11 @@ def add_house(app: FastAPI, context: WebContext, *, base: str = "base.html.j2") 
     app.add_exception_handler(HTTPStatus.INTERNAL_SERVER_ERROR.value, refused)
 
 
-def theme_css(context: WebContext) -> str:
+def theme_css(rooms: Rooms) -> str:
     """Colours of the site as custom properties: those of its letters, made readable in both schemes."""
-    theme = theme_of(context.settings.newsletter.brand_colour)
+    theme = theme_of(rooms.settings.newsletter.brand_colour)
     light, dark = [], []
-    for slug, topic in context.settings.topics.items():
+    for slug, topic in rooms.settings.topics.items():
         light.append(f".chip-{slug}{{color:{topic.chip};background:{topic.chip_ground}}}")
         dark.append(f".chip-{slug}{{color:{topic.chip_dark};background:{topic.chip_ground_dark}}}")
     return (

@@ -5,11 +5,12 @@ from functools import lru_cache
 from fastapi import FastAPI, Response
 from fastapi.responses import JSONResponse, PlainTextResponse
 
+from mailer.editions.compose import whole
 from mailer.editions.content import EditionContent
 from mailer.editions.links import faq_sources
 from mailer.issues.store import load_revision
+from mailer.service.rooms import Rooms
 from mailer.web import sent
-from mailer.web.context import WebContext
 from mailer.web.pages import HEADERS, READ_METHODS, page, unknown
 
 # Composing an issue costs about 10 ms; people read the newest few.
@@ -20,43 +21,43 @@ LATEST_SHOWN = 3
 ROBOTS = "User-agent: *\n" + "".join(f"Disallow: /{door}/\n" for door in "vupcot")
 
 
-def add_public(app: FastAPI, context: WebContext) -> None:
+def add_public(app: FastAPI, rooms: Rooms) -> None:
     """`/`, `/subscribe`, `/archive`, `/archive/{slug}`, `/health`, `/robots.txt`."""
 
     @lru_cache(maxsize=ISSUES_KEPT)
     def content_of(revision_id: int) -> EditionContent:
-        with context.database.reader() as connection:
-            issue = load_revision(connection, revision_id, context.settings)
-        return sent.whole(issue, context.settings)
+        with rooms.database.reader() as connection:
+            issue = load_revision(connection, revision_id, rooms.settings)
+        return whole(issue, rooms.settings)
 
     def home() -> Response:
-        with context.database.reader() as connection:
+        with rooms.database.reader() as connection:
             latest = sent.sent_issues(connection)[:LATEST_SHOWN]
-        return page(context, "home.html.j2", is_private=False, latest=latest)
+        return page(rooms, "home.html.j2", is_private=False, latest=latest)
 
     def subscribe() -> Response:
-        newsletter = context.settings.newsletter
+        newsletter = rooms.settings.newsletter
         return page(
-            context,
+            rooms,
             "subscribe.html.j2",
             is_private=False,
             address=newsletter.reply_to or newsletter.from_email,
         )
 
     def archive() -> Response:
-        with context.database.reader() as connection:
+        with rooms.database.reader() as connection:
             found = sent.sent_issues(connection)
-        return page(context, "archive.html.j2", is_private=False, issues=found)
+        return page(rooms, "archive.html.j2", is_private=False, issues=found)
 
     def issue(slug: str) -> Response:
-        with context.database.reader() as connection:
+        with rooms.database.reader() as connection:
             found = sent.sent_issues(connection, slug)
         if not found:
-            return unknown(context)
-        return issue_page(context, content_of(found[0].revision_id), found[0])
+            return unknown(rooms)
+        return issue_page(rooms, content_of(found[0].revision_id), found[0])
 
     def health() -> Response:
-        with context.database.reader() as connection:
+        with rooms.database.reader() as connection:
             connection.exec_driver_sql("SELECT 1")
         return JSONResponse({"status": "ok"}, headers=HEADERS | {"Cache-Control": "no-store"})
 
@@ -74,11 +75,11 @@ def add_public(app: FastAPI, context: WebContext) -> None:
         app.add_api_route(path, shown, methods=READ_METHODS)
 
 
-def issue_page(context: WebContext, content: EditionContent, found: sent.SentIssue | None) -> Response:
+def issue_page(rooms: Rooms, content: EditionContent, found: sent.SentIssue | None) -> Response:
     """A whole issue; without `found` it was not sent and is nobody else's yet."""
     sources = {entry.number: faq_sources(content, entry) for entry in content.faq}
     return page(
-        context,
+        rooms,
         "issue.html.j2",
         is_private=found is None,
         content=content,

@@ -18,8 +18,8 @@ from mailer.insight import counts
 from mailer.insight.definitions import DEFINITIONS
 from mailer.insight.stats import CampaignStats
 from mailer.links import Slots
+from mailer.service.rooms import Rooms
 from mailer.tables import campaigns, editions, issues
-from mailer.web.context import WebContext
 from mailer.web.pages import READ_METHODS, letter_page, page, unknown
 from subscribers.errors import NotFound
 
@@ -41,19 +41,19 @@ class Headline:
     at: datetime
 
 
-def add_results(app: FastAPI, context: WebContext) -> None:
+def add_results(app: FastAPI, rooms: Rooms) -> None:
     """`/`, `/campaigns/{campaign}` and the letter of each version."""
 
     def overview() -> Response:
-        with context.database.reader() as connection:
+        with rooms.database.reader() as connection:
             states = ledger.list_all(connection)[:CAMPAIGNS_SHOWN]
-            headlines = {each.campaign: each for each in _headlines(connection, context)}
+            headlines = {each.campaign: each for each in _headlines(connection, rooms)}
         numbers = {
-            state.campaign: counts.latest(context.database, state.campaign, now=context.now()).stats
+            state.campaign: counts.latest(rooms.database, state.campaign, now=rooms.now()).stats
             for state in states
         }
         return page(
-            context,
+            rooms,
             "desk/campaigns.html.j2",
             states=states,
             headlines=headlines,
@@ -63,19 +63,19 @@ def add_results(app: FastAPI, context: WebContext) -> None:
 
     def results(number: str) -> Response:
         campaign = _number(number)
-        with context.database.reader() as connection:
+        with rooms.database.reader() as connection:
             try:
                 state = ledger.status(connection, campaign)
             except NotFound:
-                return unknown(context)
-            (headline,) = _headlines(connection, context, campaign)
-        counted = counts.latest(context.database, campaign, now=context.now())
+                return unknown(rooms)
+            (headline,) = _headlines(connection, rooms, campaign)
+        counted = counts.latest(rooms.database, campaign, now=rooms.now())
         return page(
-            context,
+            rooms,
             "desk/results.html.j2",
             state=state,
             stats=counted.stats,
-            counted_at=counted.at.astimezone(context.settings.zone),
+            counted_at=counted.at.astimezone(rooms.settings.zone),
             headline=headline,
             links=_busiest(counted.stats),
             definitions=DEFINITIONS,
@@ -84,14 +84,14 @@ def add_results(app: FastAPI, context: WebContext) -> None:
         )
 
     def version(number: str, key: str) -> Response:
-        with context.database.reader() as connection:
+        with rooms.database.reader() as connection:
             row = connection.execute(
                 select(editions.c.html, editions.c.slot_nonce).where(
                     editions.c.campaign_id == _number(number), editions.c.key == key
                 )
             ).one_or_none()
         if row is None:
-            return unknown(context)
+            return unknown(rooms)
         return letter_page(fill(row.html, Slots(row.slot_nonce), sample_values()))
 
     app.add_api_route("/", overview, methods=READ_METHODS)
@@ -115,9 +115,7 @@ def best_share(rows: Sequence[Any]) -> float:
     return max((share(row.clicked, row.measurable) for row in rows), default=0.0)
 
 
-def _headlines(
-    connection: Connection, context: WebContext, campaign: int | None = None
-) -> Sequence[Headline]:
+def _headlines(connection: Connection, rooms: Rooms, campaign: int | None = None) -> Sequence[Headline]:
     subject = (
         select(editions.c.subject)
         .where(editions.c.campaign_id == campaigns.c.id)
@@ -131,7 +129,7 @@ def _headlines(
     if campaign is not None:
         query = query.where(campaigns.c.id == campaign)
     return [
-        Headline(number, slug, said or slug, (started or created).astimezone(context.settings.zone))
+        Headline(number, slug, said or slug, (started or created).astimezone(rooms.settings.zone))
         for number, slug, said, started, created in connection.execute(query)
     ]
 

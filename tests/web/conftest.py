@@ -12,8 +12,8 @@ from starlette.testclient import TestClient
 
 from mailer.config import Settings
 from mailer.database import Database
+from mailer.service.rooms import Rooms
 from mailer.web.app import create_admin_app, create_public_app
-from mailer.web.context import WebContext
 from tests.tracking.sample import Sample, send_sample
 
 PEOPLE = {"ada": True, "ben": True, "cleo": False}
@@ -44,17 +44,17 @@ def sample(database: Database, settings: Settings, now: datetime) -> Sample:
 
 
 @pytest.fixture
-def context(sample: Sample) -> WebContext:
-    return WebContext.of(sample.settings, sample.database, lambda: sample.now)
+def rooms(sample: Sample) -> Rooms:
+    return Rooms.of(sample.settings, sample.database, lambda: sample.now)
 
 
 @pytest.fixture
-def client(context: WebContext) -> Iterator[TestClient]:
-    with TestClient(create_public_app(context), follow_redirects=False) as client:
+def client(rooms: Rooms) -> Iterator[TestClient]:
+    with TestClient(create_public_app(rooms), follow_redirects=False) as client:
         yield client
 
 
 @pytest.fixture
-def desk(context: WebContext) -> Iterator[TestClient]:
-    with TestClient(create_admin_app(context), base_url="http://127.0.0.1:8001") as client:
+def desk(rooms: Rooms) -> Iterator[TestClient]:
+    with TestClient(create_admin_app(rooms), base_url="http://127.0.0.1:8001") as client:
         yield client

@@ -8,9 +8,9 @@ from sqlalchemy import select
 from starlette.testclient import TestClient
 
 from mailer.links import Purpose
+from mailer.service.rooms import Rooms
 from mailer.tables import links
 from mailer.tracking import counters, hits
-from mailer.web.context import WebContext
 from mailer.web.counting import EVENTS_MAX_BYTES
 from mailer.web.server import WebServer
 from tests.tracking.sample import BROWSER, Sample
@@ -132,9 +132,9 @@ def test_without_a_configured_key_every_event_is_refused(sample: Sample) -> None
     from mailer.web.app import create_public_app
 
     sendgrid = sample.settings.sendgrid.model_copy(update={"webhook_public_key": ""})
-    context = WebContext.of(sample.settings.model_copy(update={"sendgrid": sendgrid}), sample.database)
+    rooms = Rooms.of(sample.settings.model_copy(update={"sendgrid": sendgrid}), sample.database)
     body = b"[]"
-    with TestClient(create_public_app(context)) as client:
+    with TestClient(create_public_app(rooms)) as client:
         answer = client.post("/webhooks/sendgrid", content=body, headers=signed(body))
     assert answer.status_code == 403
     assert "webhook_public_key" in answer.text
@@ -145,10 +145,10 @@ def test_a_post_that_is_too_large_is_not_read(client: TestClient) -> None:
     assert client.post("/webhooks/sendgrid", content=body, headers=signed(body)).status_code == 413
 
 
-def test_three_hundred_hits_at_once_over_http_are_all_stored(context: WebContext, sample: Sample) -> None:
+def test_three_hundred_hits_at_once_over_http_are_all_stored(rooms: Rooms, sample: Sample) -> None:
     (link,) = sample.link_ids(1)
     token = sample.token(Purpose.TRACK, "ada")
-    with WebServer(context, port=0, admin_port=0) as web:
+    with WebServer(rooms, port=0, admin_port=0) as web:
         host, port = web.url.removeprefix("http://").split(":")
 
         async def ask(path: str) -> bytes:

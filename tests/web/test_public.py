@@ -13,9 +13,9 @@ from sqlalchemy import text, update
 from starlette.testclient import TestClient
 
 from mailer.links import Purpose
+from mailer.service.rooms import Rooms
 from mailer.tables import campaigns
 from mailer.web.app import create_public_app
-from mailer.web.context import WebContext
 from mailer.web.pages import held_together
 from mailer.web.server import WebServer
 from tests.tracking.sample import SLUG, Sample
@@ -83,8 +83,8 @@ def test_health_says_ok_and_little_else(client: TestClient) -> None:
 
 def test_pages_link_below_the_path_of_their_base_url(sample: Sample) -> None:
     web = sample.settings.web.model_copy(update={"base_url": "https://example.com/news"})
-    context = WebContext.of(sample.settings.model_copy(update={"web": web}), sample.database)
-    with TestClient(create_public_app(context)) as client:
+    rooms = Rooms.of(sample.settings.model_copy(update={"web": web}), sample.database)
+    with TestClient(create_public_app(rooms)) as client:
         shown = client.get("/archive").text
     assert f'href="/news/archive/{SLUG}"' in shown
     assert 'href="/news/static/house.css"' in shown
@@ -96,7 +96,7 @@ def test_the_colours_of_topics_are_in_the_style_sheet(client: TestClient) -> Non
     assert ".chip-car-t{color:#5B21B6;background:#EDE9FE}" in theme.text
     assert "@media (prefers-color-scheme:dark)" in theme.text
     assert client.get("/static/house.css").status_code == 200
-    assert client.get("/static/../context.py").status_code == 404
+    assert client.get("/static/../pages.py").status_code == 404
 
 
 def every_path(sample: Sample) -> list[str]:
@@ -152,10 +152,10 @@ def test_no_address_breaks_a_page_or_comes_back_in_it(client: TestClient, door: 
     assert "Traceback" not in answer.text
 
 
-def test_an_error_shows_no_more_than_that_it_was_one(context: WebContext, sample: Sample) -> None:
+def test_an_error_shows_no_more_than_that_it_was_one(rooms: Rooms, sample: Sample) -> None:
     with sample.database.ledger() as connection:
         connection.execute(text("ALTER TABLE revision RENAME TO gone"))
-    with TestClient(create_public_app(context), raise_server_exceptions=False) as client:
+    with TestClient(create_public_app(rooms), raise_server_exceptions=False) as client:
         answer = client.get(f"/archive/{SLUG}")
     assert answer.status_code == 500
     assert "That did not work" in answer.text
@@ -163,13 +163,13 @@ def test_an_error_shows_no_more_than_that_it_was_one(context: WebContext, sample
 
 
 def test_no_token_is_in_a_log(
-    context: WebContext, sample: Sample, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+    rooms: Rooms, sample: Sample, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
     import urllib.error
     import urllib.request
 
     secrets = [sample.token(purpose, "ada") for purpose in Purpose]
-    with caplog.at_level(logging.DEBUG), WebServer(context, port=0, admin_port=0) as web:
+    with caplog.at_level(logging.DEBUG), WebServer(rooms, port=0, admin_port=0) as web:
         for door, token in zip("vupcocx", [*secrets, "x"], strict=True):
             for tail in ("", "/1", ".gif"):
                 try:

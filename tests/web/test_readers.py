@@ -10,8 +10,8 @@ from starlette.testclient import TestClient
 
 from mailer.editions.links import TestTarget, TestTokens
 from mailer.links import Purpose
+from mailer.service.rooms import Rooms
 from mailer.tables import deliveries, editions, subscribers
-from mailer.web.context import WebContext
 from subscribers import choices, roster, suppression
 from subscribers.models import SuppressionReason
 from subscribers.tables import consent
@@ -387,14 +387,12 @@ def test_a_form_that_is_too_large_is_refused(client: TestClient, sample: Sample)
 # -- test letters ---------------------------------------------------------------------------------
 
 
-def sign_test(context: WebContext, target: TestTarget) -> str:
-    return TestTokens([secret.get_secret_value() for secret in context.settings.web.secrets]).sign(target)
+def sign_test(rooms: Rooms, target: TestTarget) -> str:
+    return TestTokens([secret.get_secret_value() for secret in rooms.settings.web.secrets]).sign(target)
 
 
-def test_a_test_link_leads_on_and_stores_nothing(
-    client: TestClient, sample: Sample, context: WebContext
-) -> None:
-    answer = client.get("/t/" + sign_test(context, TestTarget(sample.revision, "story:1", 0)))
+def test_a_test_link_leads_on_and_stores_nothing(client: TestClient, sample: Sample, rooms: Rooms) -> None:
+    answer = client.get("/t/" + sign_test(rooms, TestTarget(sample.revision, "story:1", 0)))
     assert answer.status_code == 302
     assert answer.headers["location"] == "https://news.example.com/northlight/nlt-107-pivotal-trial"
     assert sample.events() == []
@@ -402,9 +400,9 @@ def test_a_test_link_leads_on_and_stores_nothing(
 
 @pytest.mark.parametrize("place", ["leave", "prefs"])
 def test_the_way_out_of_a_test_letter_is_inert(
-    client: TestClient, sample: Sample, context: WebContext, place: str
+    client: TestClient, sample: Sample, rooms: Rooms, place: str
 ) -> None:
-    token = sign_test(context, TestTarget(sample.revision, place, 0))
+    token = sign_test(rooms, TestTarget(sample.revision, place, 0))
     answer = client.get("/t/" + token)
     assert answer.status_code == 200
     assert "This was a test letter" in answer.text
@@ -412,9 +410,9 @@ def test_the_way_out_of_a_test_letter_is_inert(
 
 
 def test_a_test_letter_is_shown_whole_in_the_browser(
-    client: TestClient, sample: Sample, context: WebContext
+    client: TestClient, sample: Sample, rooms: Rooms
 ) -> None:
-    answer = client.get("/t/" + sign_test(context, TestTarget(sample.revision, "view", 0)))
+    answer = client.get("/t/" + sign_test(rooms, TestTarget(sample.revision, "view", 0)))
     assert 'id="story-8"' in answer.text
     assert "noindex" in answer.headers["x-robots-tag"]
 
@@ -423,12 +421,10 @@ def test_a_test_letter_is_shown_whole_in_the_browser(
     ("place", "index"), [("story:1", 9), ("story:99", 0), ("story:1", -1), ("nowhere", 0)]
 )
 def test_a_test_link_to_no_place_opens_nothing(
-    client: TestClient, sample: Sample, context: WebContext, place: str, index: int
+    client: TestClient, sample: Sample, rooms: Rooms, place: str, index: int
 ) -> None:
-    assert (
-        client.get("/t/" + sign_test(context, TestTarget(sample.revision, place, index))).status_code == 404
-    )
-    assert client.get("/t/" + sign_test(context, TestTarget(10**6, "story:1", 0))).status_code == 404
+    assert client.get("/t/" + sign_test(rooms, TestTarget(sample.revision, place, index))).status_code == 404
+    assert client.get("/t/" + sign_test(rooms, TestTarget(10**6, "story:1", 0))).status_code == 404
     assert client.get("/t/forged").status_code == 404
 
 
