@@ -1,6 +1,5 @@
 """What differs by database; nothing else in the house reads a dialect's name."""
 
-import warnings
 from types import ModuleType
 from typing import Any
 
@@ -43,16 +42,6 @@ def sqlite_module() -> ModuleType:
 def sqlite_is_safe() -> bool:
     version: tuple[int, ...] = sqlite_module().sqlite_version_info
     return version >= SAFE_SQLITE
-
-
-def warn_of_old_sqlite() -> None:
-    if not sqlite_is_safe():
-        warnings.warn(
-            f"SQLite {sqlite_module().sqlite_version} can corrupt a busy database; 3.51.3 or newer is safe. "
-            "Install the pysqlite3 wheel or a newer Python.",
-            RuntimeWarning,
-            stacklevel=2,
-        )
 
 
 def is_sqlite(bind: Engine | Connection) -> bool:

@@ -3,58 +3,53 @@
 from mailer.cli import output
 from mailer.cli.options import ConfigOption, JsonOption, opened
 from mailer.cli.sending import CampaignArgument
+from mailer.insight.stats import ByVerdict, CampaignStats
 
 
 def stats(campaign: CampaignArgument, config: ConfigOption = None, json: JsonOption = False) -> None:
     """Show what came back: people first, machines beside them, every rate with its base."""
     with opened(config) as mailer:
-        numbers = mailer.stats(campaign).as_json()
+        numbers = mailer.stats(campaign)
         if json:
-            output.emit(numbers)
+            output.emit(numbers.as_json())
             return
         show(numbers)
 
 
-def show(numbers: dict[str, object]) -> None:
+def show(numbers: CampaignStats) -> None:
     """The numbers as tables."""
-    sent, measurable = int(str(numbers["sent"])), int(str(numbers["measurable"]))
-    opened_by, clicked_by = _verdicts(numbers["opened"]), _verdicts(numbers["clicked"])
-    output.say(f"[bold]{sent:,} sent[/], {measurable:,} of them measurable (they agreed to be measured)")
     output.say(
-        f"  {numbers['delivered']:,} delivered · {numbers['bounced']:,} bounced · "
-        f"{numbers['complained']:,} complained · {numbers['unsubscribed']:,} unsubscribed"
+        f"[bold]{numbers.sent:,} sent[/], {numbers.measurable:,} of them measurable "
+        "(they agreed to be measured)"
     )
     output.say(
-        f"  opened by {opened_by['human']:,} people of {measurable:,} measurable"
-        f" (machines only: {opened_by['machine']:,}, unclear: {opened_by['unknown']:,})"
+        f"  {numbers.delivered:,} delivered · {numbers.bounced:,} bounced · "
+        f"{numbers.complained:,} complained · {numbers.unsubscribed:,} unsubscribed"
     )
+    output.say(f"  opened by {_by_people(numbers.opened, numbers.measurable)}")
+    output.say(f"  clicked by {_by_people(numbers.clicked, numbers.measurable)}")
     output.say(
-        f"  clicked by {clicked_by['human']:,} people of {measurable:,} measurable"
-        f" (machines only: {clicked_by['machine']:,}, unclear: {clicked_by['unknown']:,})"
+        f"  from everybody else, without names: {numbers.anonymous.opens:,} opens, "
+        f"{numbers.anonymous.clicks:,} clicks"
     )
-    anonymous = numbers["anonymous"]
-    if isinstance(anonymous, dict):
-        output.say(
-            f"  from everybody else, without names: {anonymous['opens']:,} opens, "
-            f"{anonymous['clicks']:,} clicks"
-        )
-    stories = numbers["stories"]
-    if isinstance(stories, list):
-        output.table(
-            ("", "Story", "Topics", "Reached", "Clicked by"),
-            [
-                (
-                    story["number"],
-                    story["title"],
-                    ", ".join(story["topics"]) or "everyone",
-                    f"{story['reached']:,}",
-                    f"{story['clicked']:,}",
-                )
-                for story in stories
-            ],
-            right=(0, 3, 4),
-        )
+    output.table(
+        ("", "Story", "Topics", "Reached", "Clicked by"),
+        [
+            (
+                story.number,
+                story.title,
+                ", ".join(story.topics) or "everyone",
+                f"{story.reached:,}",
+                f"{story.clicked:,}",
+            )
+            for story in numbers.stories
+        ],
+        right=(0, 3, 4),
+    )
 
 
-def _verdicts(value: object) -> dict[str, int]:
-    return {str(name): int(count) for name, count in value.items()} if isinstance(value, dict) else {}
+def _by_people(verdicts: ByVerdict, measurable: int) -> str:
+    return (
+        f"{verdicts.human:,} people of {measurable:,} measurable"
+        f" (machines only: {verdicts.machine:,}, unclear: {verdicts.unknown:,})"
+    )

@@ -114,14 +114,14 @@ def tell(mailer: Mailer, sandbox: Any) -> dict[str, Any]:
     ):
         played = readers.play(sandbox, seed=SEED, deadline=PLAY_SECONDS)
         mailer.settle(everything=True)
-    stats = mailer.stats(campaign).as_json()
+    stats = mailer.stats(campaign)
     output.say("\n[bold]3. What came back[/]")
     results.show(stats)
     return {
         "import": report.as_json(),
         "compose": composition.as_json(),
         "status": mailer.status(campaign),
-        "stats": stats,
+        "stats": stats.as_json(),
         "played": {"fates": played.fates, "hits": played.counts(), "scanned": len(played.scanned)},
     }
 

@@ -11,6 +11,7 @@ from mailer.database import Database
 from mailer.delivery import preflight
 from mailer.sandbox.server import SandboxServer
 from mailer.service.rooms import Rooms
+from mailer.tracking import counters
 from subscribers import topics
 
 Level = Literal["ok", "warning", "error"]
@@ -66,6 +67,7 @@ def look_over(rooms: Rooms) -> list[Finding]:
     findings += _senders(rooms)
     if findings[1].level != "error":
         findings += _topics(rooms)
+        findings += _events(rooms)
     return findings
 
 
@@ -116,3 +118,21 @@ def _topics(rooms: Rooms) -> list[Finding]:
             )
         )
     return findings or [Finding("ok", f"{len(declared)} topics declared")]
+
+
+def _events(rooms: Rooms) -> list[Finding]:
+    with rooms.database.reader() as connection:
+        totals = counters.totals(connection)
+    strange = totals.get(counters.UNKNOWN_DELIVERIES, 0)
+    unreadable = totals.get(counters.UNREADABLE_ROWS, 0)
+    # An account that sends other mail as well posts the events of that too: no fault of this site.
+    findings = [Finding("ok", f"{strange:,} events came in for letters that this site did not send")]
+    if unreadable:
+        findings.append(
+            Finding(
+                "warning",
+                f"{unreadable:,} rows that were no events came in with a good signature",
+                "See at SendGrid whether another version of the Event Webhook posts here.",
+            )
+        )
+    return findings

@@ -2,7 +2,7 @@
 
 GET shows, POST changes; HEAD and OPTIONS do neither. A token is all that a reader needs, so nothing
 here asks for a cookie, and nothing shows more of the address than its owner recognises. Who left comes
-back by a button of any of their letters; an address that must never be mailed does not (decision 0051).
+back by a button of any of their letters; an address that must never be mailed does not (decision 0062).
 """
 
 from collections.abc import Mapping

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from mailer.service import Mailer
+from mailer.tracking import counters
 from subscribers.errors import NewsletterError
 from tests.journeys.conftest import Terminal
 
@@ -51,6 +53,15 @@ def test_check_of_a_fresh_site_warns_of_the_placeholder_sender_only(site: Path, 
     findings = terminal("check", "--json").document["findings"]
     assert {finding["level"] for finding in findings} <= {"ok", "warning"}
     assert any("editor@example.com" in finding["said"] for finding in findings)
+
+
+def test_check_tells_of_events_that_have_no_letter_or_no_meaning(site: Path, terminal: Terminal) -> None:
+    with Mailer.open() as mailer, mailer.database.ledger() as connection:
+        counters.add(connection, {counters.UNKNOWN_DELIVERIES: 1234, counters.UNREADABLE_ROWS: 2})
+    said = {each["said"]: each["level"] for each in terminal("check", "--json").document["findings"]}
+    assert said["1,234 events came in for letters that this site did not send"] == "ok"
+    assert said["2 rows that were no events came in with a good signature"] == "warning"
+    assert "1,234 events" in terminal("check").out
 
 
 def test_a_placeholder_sender_is_refused_at_sendgrids_own_host(
