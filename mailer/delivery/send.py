@@ -30,11 +30,11 @@ from sqlalchemy import (
     insert,
     or_,
     select,
-    type_coerce,
     update,
 )
 from sqlalchemy.orm import aliased
 
+from mailer.bulk import PackedQuery
 from mailer.config import Settings
 from mailer.database import Database
 from mailer.delivery import outcomes, reconcile
@@ -96,20 +96,19 @@ _CLAIM_ANY = _claiming()
 _CLAIM_OF_CAMPAIGN = _claiming(chunks.c.campaign_id == bindparam("only"))
 
 # The letters of a chunk that are to go, each with its reader as it stands now, and why it is not to go.
-_LETTERS = (
+_LETTERS = PackedQuery.of(
     select(
         deliveries.c.id,
         deliveries.c.email,
-        # As numbers: a thousand rows need no conversion then.
-        type_coerce(deliveries.c.measured, Integer),
+        deliveries.c.measured,
         subscribers.c.name,
-        type_coerce(subscribers.c.track_consent, Integer),
+        subscribers.c.track_consent,
         case(
             (or_(deliveries.c.email == "", subscribers.c.id.is_(None)), "erased"),
             (suppressions.c.key_hash.is_not(None), "suppressed"),
             (subscribers.c.status != SubscriberStatus.ACTIVE, "unsubscribed"),
             (subscribers.c.paused_until > bindparam("now", type_=UTCTime()), "paused"),
-        ),
+        ).label("reason"),
     )
     .outerjoin(subscribers, subscribers.c.id == deliveries.c.subscriber_id)
     .outerjoin(suppressions, suppressions.c.key_hash == subscribers.c.key_hash)
@@ -263,10 +262,10 @@ def _sort_out(connection: Connection, chunk_id: int, settings: Settings, now: da
     found = _SortedOut()
     only_to = settings.sending.only_to
     individual = settings.tracking.individual
-    rows = connection.execute(_LETTERS, {"chunk": chunk_id, "now": now}).all()
+    rows = _LETTERS.fetch(connection, {"chunk": chunk_id, "now": now})
     # Addresses are unique among readers; two letters may still share one that changed hands.
-    addresses: Counter[str] = Counter(row[1].casefold() for row in rows)
-    is_doubled = len(addresses) < len(rows)
+    is_doubled = len({row[1].casefold() for row in rows}) < len(rows)
+    addresses = Counter(row[1].casefold() for row in rows) if is_doubled else Counter()
     for number, email, was_measured, name, consents, reason in rows:
         if reason is None and only_to and not is_allowed(email, only_to):
             reason = "only_to"
@@ -278,7 +277,7 @@ def _sort_out(connection: Connection, chunk_id: int, settings: Settings, now: da
         if reason is not None:
             found.out.setdefault(reason, []).append(number)
             continue
-        measured = is_measured(individual, consents == 1)
+        measured = is_measured(individual, bool(consents))
         if measured != was_measured:
             found.consent_changed.setdefault(measured, []).append(number)
         found.readers.append(Reader(number, email, name or "", measured))

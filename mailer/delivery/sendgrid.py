@@ -151,6 +151,16 @@ class _Quiet(bytes):
         return f"({len(self):,} bytes)"
 
 
+class _Encoded:
+    """The bytes of a request on their way through the SDK, which neither copies nor prints them."""
+
+    def __init__(self, whole: bytes) -> None:
+        self.whole = whole
+
+    def __repr__(self) -> str:
+        return f"({len(self.whole):,} bytes)"
+
+
 class _Outgoing(dict[str, Any]):
     """The plain dict of a call. The SDK asks a body to `encode` itself when its type is not its own."""
 
@@ -158,8 +168,8 @@ class _Outgoing(dict[str, Any]):
         super().__init__(call.body)
         self._encoded = call.encoded
 
-    def encode(self, _encoding: str = "utf-8") -> _Quiet:
-        return _Quiet(self._encoded)
+    def encode(self, _encoding: str = "utf-8") -> _Encoded:
+        return _Encoded(self._encoded)
 
 
 class _Answered:
@@ -204,6 +214,6 @@ class _Client(python_http_client.Client):  # type: ignore[misc]
         headers = dict(request.header_items())
         headers |= {"Content-type": "application/json", "Authorization": self._secret.bearer()}
         reply = self._wire.post(
-            request.full_url, headers, request.data, deadline_seconds=timeout or self.timeout
+            request.full_url, headers, request.data.whole, deadline_seconds=timeout or self.timeout
         )
         return _Answered(reply)

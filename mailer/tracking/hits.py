@@ -84,7 +84,7 @@ class HitWriter:
         self._settings = settings
         self._queue: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
-        self._letters: bulk.NumbersQuery | None = None
+        self._letters: bulk.PackedQuery | None = None
         self._links: dict[int, tuple[int, str]] = {}
         # When each delivery was last asked with HEAD. Kept in memory only, since a HEAD is no event: a
         # restart forgets at most ten seconds of them.
@@ -170,8 +170,8 @@ class HitWriter:
         letters = [self._tokens.open(Purpose.TRACK, hit.token) for hit in hits]
         ids = {number for number in letters if number is not None}
         if self._letters is None:
-            self._letters = bulk.NumbersQuery.of(connection, _letters(connection))
-        rows = self._letters.fetch(connection, sorted(ids)) if ids else ()
+            self._letters = bulk.PackedQuery.of(_letters(connection))
+        rows = self._letters.fetch_ids(connection, sorted(ids)) if ids else ()
         individual = self._settings.tracking.individual
         known = {
             number: _Asker(
