@@ -32,6 +32,9 @@ from mailer.tracking.verdicts import CLICK, HEAD_RULE, HEAD_WINDOW, HIT_KINDS, O
 GROUP_ROWS = 1_000
 # Each waiting hit is an open connection; above this many the disk is stuck.
 QUEUE_HITS = 20_000
+# Hits between two walks of the log into the database: about 16 MB of pages, half of what a commit would
+# stop for.
+LOG_HITS = 3_000
 # Links of the campaigns people still click; a row takes about 300 bytes.
 LINK_CACHE = 50_000
 OWN_PREFIX = "w:"
@@ -84,6 +87,7 @@ class HitWriter:
         self._settings = settings
         self._queue: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
+        self._keeper = _LogKeeper(database)
         self._letters: bulk.PackedQuery | None = None
         self._links: dict[int, tuple[int, str]] = {}
         # When each delivery was last asked with HEAD. Kept in memory only, since a HEAD is no event: a
@@ -92,6 +96,7 @@ class HitWriter:
 
     def start(self) -> None:
         if self._thread is None:
+            self._keeper.start()
             self._thread = threading.Thread(target=self._run, name="hits", daemon=True)
             self._thread.start()
 
@@ -101,6 +106,7 @@ class HitWriter:
             self._queue.put(None)
             self._thread.join()
             self._thread = None
+            self._keeper.stop()
 
     async def submit(self, hit: Hit) -> Landing:
         """Where the hit leads, once it is stored. Raises TooBusy when too many wait."""
@@ -127,6 +133,7 @@ class HitWriter:
                 log.exception("a group of hits failed")
                 landings = [Landing(None, False) for _ in group]
             self._answer(group, landings)
+            self._keeper.wrote(len(group))
 
     def _gather(self) -> tuple[list[_Waiting], bool]:
         """The next group; False when it is the last."""
@@ -273,6 +280,59 @@ class HitWriter:
         for loop, answers in by_loop.items():
             if not loop.is_closed():
                 loop.call_soon_threadsafe(_set_results, answers)
+
+
+class _LogKeeper:
+    """Brings the log home beside the writer: a commit that has to do it keeps its readers waiting for 0.1 s.
+
+    Only a log that is home to its last page begins anew, and pages come in while the keeper works. So the
+    keeper brings home all but a few of them, and the writer those between two groups.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._hits = 0
+        self._asked: queue.SimpleQueue[bool] = queue.SimpleQueue()
+        self._is_near = threading.Event()
+        self._is_resting = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        self._is_resting.set()
+        self._thread = threading.Thread(target=self._run, name="log", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        if self._thread is not None:
+            self._asked.put(False)
+            self._thread.join()
+            self._thread = None
+
+    def wrote(self, hits: int) -> None:
+        """Of the writer's thread, after each group."""
+        self._hits += hits
+        if self._is_near.is_set():
+            self._is_near.clear()
+            self._bring_home()
+            self._is_resting.set()
+        elif self._hits >= LOG_HITS and self._is_resting.is_set():
+            self._hits = 0
+            self._is_resting.clear()
+            self._asked.put(True)
+
+    def _run(self) -> None:
+        while self._asked.get():
+            # The second walk takes what came during the first, so that little is left.
+            self._bring_home()
+            self._bring_home()
+            self._is_near.set()
+
+    def _bring_home(self) -> None:
+        try:
+            self._database.tend_log()
+        except SQLAlchemyError as error:
+            # Nothing is lost: the log is longer until the next walk.
+            log.warning("the log was not brought home", error=type(error).__name__)
 
 
 def _letters(connection: Connection) -> Select[Any]:

@@ -9,13 +9,11 @@ from http import HTTPStatus
 
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import PlainTextResponse
-from starlette.applications import Starlette
-from starlette.routing import Mount
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Lifespan, Receive, Scope, Send
 
 from mailer.service.rooms import Rooms
 from mailer.tracking.hits import HitWriter
-from mailer.web.counting import add_webhook, counting_routes
+from mailer.web.counting import CountingDoors, add_webhook
 from mailer.web.letters import add_letters
 from mailer.web.pages import add_house
 from mailer.web.public import add_public
@@ -26,25 +24,25 @@ from mailer.web.results import add_results
 LOOPBACK_HOSTS = frozenset(("127.0.0.1", "localhost", "[::1]"))
 
 
-def create_public_app(rooms: Rooms) -> Starlette:
+def create_public_app(rooms: Rooms) -> ASGIApp:
     """The readers' application; its lifespan starts the hit writer and writes what waits at the end."""
     hits = HitWriter(rooms.database, rooms.tokens, rooms.settings)
 
     @asynccontextmanager
-    async def life(_: Starlette) -> AsyncIterator[None]:
+    async def life(_: FastAPI) -> AsyncIterator[None]:
         hits.start()
         try:
             yield
         finally:
             hits.stop()
 
-    pages = _bare_app()
+    pages = _bare_app(life)
     add_webhook(pages, rooms)
     add_letters(pages, rooms)
     add_readers(pages, rooms)
     add_public(pages, rooms)
     add_house(pages, rooms)
-    return Starlette(routes=[*counting_routes(rooms, hits), Mount("/", pages)], lifespan=life)
+    return CountingDoors(rooms, hits, pages)
 
 
 def create_admin_app(rooms: Rooms) -> FastAPI:
@@ -77,8 +75,9 @@ def _host(request: Request) -> str:
     return host if host.endswith("]") else host.rpartition(":")[0] or host
 
 
-def _bare_app() -> FastAPI:
+def _bare_app(life: Lifespan[FastAPI] | None = None) -> FastAPI:
     return FastAPI(
+        lifespan=life,
         docs_url=None,
         redoc_url=None,
         openapi_url=None,

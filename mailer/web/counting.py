@@ -4,14 +4,14 @@ Pixel and click are bare ASGI on one loop; nothing here touches the database but
 An answer never depends on who asks: machines get the picture and the redirect like everybody.
 """
 
+from functools import lru_cache
 from http import HTTPStatus
 
 import structlog
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import PlainTextResponse
 from starlette.concurrency import run_in_threadpool
-from starlette.routing import Route
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mailer.service.rooms import Rooms
 from mailer.tracking import webhook
@@ -28,6 +28,9 @@ EVENTS_MAX_BYTES = 4 * 1024 * 1024
 # Ids of links are counted from 1 in 63 bits.
 LINK_ID_MAX_DIGITS = 18
 RETRY_SECONDS = "1"
+# Addresses of links that people click now, made ready for the header.
+LOCATIONS = 4_096
+_PIXEL_END = ".gif"
 
 _PIXEL_HEADERS = [
     (b"content-type", b"image/gif"),
@@ -48,66 +51,90 @@ _CLICK_HEADERS = [
 log = structlog.get_logger()
 
 
-class PixelDoor:
-    """`/o/{token}.gif`: the picture for everybody, the hit for whom the token belongs to."""
+class CountingDoors:
+    """`/o/{token}.gif` and `/c/{token}/{link}`; every other path is for the pages behind.
 
-    def __init__(self, rooms: Rooms, hits: HitWriter) -> None:
+    In front of all routers, which cost as much as a hit's own work.
+    """
+
+    def __init__(self, rooms: Rooms, hits: HitWriter, pages: ASGIApp) -> None:
         self._rooms = rooms
         self._hits = hits
+        self._pages = pages
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            path = scope["path"]
+            if path.startswith("/o/"):
+                token = path[len("/o/") : -len(_PIXEL_END)]
+                if token and path.endswith(_PIXEL_END) and "/" not in token:
+                    await self._pixel(token, scope, receive, send)
+                    return
+            elif path.startswith("/c/"):
+                token, _, number = path[len("/c/") :].partition("/")
+                if token and number and "/" not in number:
+                    await self._click(token, number, scope, receive, send)
+                    return
+        await self._pages(scope, receive, send)
+
+    async def _pixel(self, token: str, scope: Scope, receive: Receive, send: Send) -> None:
+        """The picture for everybody, the hit for whom the token belongs to."""
+        if scope["method"] not in READ_METHODS:
+            await _not_like_that(scope, receive, send)
+            return
         try:
-            await self._hits.submit(_hit(self._rooms, scope, "open", None))
+            await self._hits.submit(self._hit(scope, "open", token, None))
         except TooBusy:
             log.error("a pixel was not counted: too many hits wait")
         await send({"type": "http.response.start", "status": 200, "headers": _PIXEL_HEADERS})
         await send({"type": "http.response.body", "body": PIXEL})
 
-
-class ClickDoor:
-    """`/c/{token}/{link}`: on to the link's address; it never stands in the URL."""
-
-    def __init__(self, rooms: Rooms, hits: HitWriter) -> None:
-        self._rooms = rooms
-        self._hits = hits
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        number = scope["path_params"]["link"]
+    async def _click(self, token: str, number: str, scope: Scope, receive: Receive, send: Send) -> None:
+        """On to the link's address; it never stands in the URL."""
+        if scope["method"] not in READ_METHODS:
+            await _not_like_that(scope, receive, send)
+            return
         if not (number.isascii() and number.isdigit() and len(number) <= LINK_ID_MAX_DIGITS):
             await unknown(self._rooms)(scope, receive, send)
             return
         try:
-            landing = await self._hits.submit(_hit(self._rooms, scope, "click", int(number)))
+            landing = await self._hits.submit(self._hit(scope, "click", token, int(number)))
         except TooBusy:
             await _come_back(scope, receive, send)
             return
         if landing.url is None:
             await unknown(self._rooms)(scope, receive, send)
             return
-        location = (b"location", as_header(landing.url).encode("ascii"))
+        location = (b"location", _location(landing.url))
         headers = [location, *_CLICK_HEADERS]
         await send({"type": "http.response.start", "status": 302, "headers": headers})
         await send({"type": "http.response.body", "body": b""})
 
+    def _hit(self, scope: Scope, kind: Kind, token: str, link_id: int | None) -> Hit:
+        asked: Kind = "head" if scope["method"] == "HEAD" else kind
+        agent = b""
+        for name, value in scope["headers"]:
+            if name == b"user-agent":
+                agent = value
+                break
+        return Hit(asked, token, link_id, agent.decode("latin-1"), self._rooms.now())
 
-def _hit(rooms: Rooms, scope: Scope, kind: Kind, link_id: int | None) -> Hit:
-    asked: Kind = "head" if scope["method"] == "HEAD" else kind
-    agent = next((value for name, value in scope["headers"] if name == b"user-agent"), b"")
-    return Hit(asked, scope["path_params"]["token"], link_id, agent.decode("latin-1"), rooms.now())
+
+@lru_cache(maxsize=LOCATIONS)
+def _location(url: str) -> bytes:
+    return as_header(url).encode("ascii")
+
+
+async def _not_like_that(scope: Scope, receive: Receive, send: Send) -> None:
+    headers = HEADERS | {"Allow": ", ".join(READ_METHODS)}
+    answer = PlainTextResponse("Method Not Allowed\n", HTTPStatus.METHOD_NOT_ALLOWED, headers=headers)
+    await answer(scope, receive, send)
 
 
 async def _come_back(scope: Scope, receive: Receive, send: Send) -> None:
     headers = HEADERS | {"Retry-After": RETRY_SECONDS, "Cache-Control": "no-store"}
     answer = PlainTextResponse("Please try again.\n", HTTPStatus.SERVICE_UNAVAILABLE, headers=headers)
     await answer(scope, receive, send)
-
-
-def counting_routes(rooms: Rooms, hits: HitWriter) -> list[Route]:
-    """The two doors as routes of their own: FastAPI's layers would double what a hit costs."""
-    return [
-        Route("/o/{token}.gif", PixelDoor(rooms, hits), methods=READ_METHODS),
-        Route("/c/{token}/{link}", ClickDoor(rooms, hits), methods=READ_METHODS),
-    ]
 
 
 def add_webhook(app: FastAPI, rooms: Rooms) -> None:
