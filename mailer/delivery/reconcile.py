@@ -13,11 +13,19 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, TypeVar
 
-from sqlalchemy import ColumnElement, Connection, and_, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, exists, func, or_, select, text, update
 
 from mailer.delivery import owners
 from mailer.delivery.campaigns import finish_if_done, reopen, require_no_other, withhold_if_cancelled
-from mailer.models import AttemptOutcome, CampaignStatus, ChunkState, Fate, Handover
+from mailer.models import (
+    BESIDE_ITS_FATE,
+    DROPPED,
+    AttemptOutcome,
+    CampaignStatus,
+    ChunkState,
+    Fate,
+    Handover,
+)
 from mailer.tables import attempts, campaigns, chunks, deliveries, editions, events
 from subscribers.errors import NewsletterError
 
@@ -30,7 +38,6 @@ IDS_A_STATEMENT = 5_000
 # Why a doubtful call counts as accepted, added to what its attempt says.
 SEEN = "; an event showed that it went"
 SAID = "; a person said that it went"
-DROPPED = "dropped"  # the reason that keeps a withheld letter's place taken (uq_delivery_once)
 
 # Made once: every run of every thread asks it.
 _IN_HAND = select(
@@ -285,7 +292,7 @@ def _end_open_attempts(connection: Connection, chunk_id: int, now: datetime, det
 
 
 def _was_seen(chunk_id: int) -> ColumnElement[bool]:
-    has_event = exists().where(events.c.delivery_id == deliveries.c.id)
+    has_event = exists().where(events.c.delivery_id == deliveries.c.id, text(BESIDE_ITS_FATE))
     return exists().where(deliveries.c.chunk_id == chunk_id, or_(deliveries.c.fate != Fate.NONE, has_event))
 
 

@@ -240,6 +240,7 @@ class HitWriter:
             connection.execute(
                 update(events)
                 .where(events.c.delivery_id == delivery, events.c.kind.in_(HIT_KINDS))
+                .where(events.c.verdict.is_not(None))
                 .where(events.c.occurred_at.between(at - HEAD_WINDOW, at + HEAD_WINDOW))
                 # Unsettled again, so that a first human hit which was none is taken back.
                 .values(verdict=Verdict.MACHINE.value, rule=HEAD_RULE, settled=False)

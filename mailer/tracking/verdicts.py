@@ -18,6 +18,7 @@ from sqlalchemy import (
     Connection,
     String,
     and_,
+    case,
     cast,
     func,
     not_,
@@ -121,6 +122,7 @@ def _settle_some(database: Database, now: datetime) -> int:
             update(events).where(events.c.id.in_([row.id for row in due])).values(settled=True)
         )
         _write_firsts(connection, {row.delivery_id for row in human} | taken_back)
+        _lower_engagement(connection, taken_back)
         _write_engagement(connection, [(row.delivery_id, row.kind, row.occurred_at) for row in human])
         # Whoever opened a letter has it: that ends a doubt about its call as any event does.
         reconcile.witness(connection, (), letters)
@@ -151,6 +153,7 @@ def _find_bursts(
     # Two windows wide: a hit that a new one completes a burst with may itself lie beside a third.
     around = and_(
         events.c.kind.in_(HIT_KINDS),
+        events.c.verdict.is_not(None),
         events.c.occurred_at.between(min(times) - 2 * BURST_WINDOW, max(times) + 2 * BURST_WINDOW),
     )
     link = _link_of(connection)
@@ -231,6 +234,46 @@ def _write_engagement(connection: Connection, hits: Sequence[tuple[int, str, dat
     _write_days(connection, subscribers.c.last_engaged_on, [(reader, day) for reader, _, day in found])
     clicked = [(reader, day) for reader, kind, day in found if kind == CLICK]
     _write_days(connection, subscribers.c.last_clicked_on, clicked)
+
+
+def _lower_engagement(connection: Connection, letters: Collection[int]) -> None:
+    """Take back days that were a machine's: anew from the human hits that are left of these readers.
+
+    A day is only ever lowered here: what somebody blanked stays blank.
+    """
+    if not letters:
+        return
+    own = select(deliveries.c.subscriber_id).where(
+        deliveries.c.id.in_(letters), deliveries.c.subscriber_id.is_not(None)
+    )
+    is_human = and_(
+        events.c.delivery_id == deliveries.c.id, events.c.verdict == Verdict.HUMAN.value, events.c.settled
+    )
+    left = connection.execute(
+        select(
+            deliveries.c.subscriber_id,
+            func.max(events.c.occurred_at),
+            func.max(case((events.c.kind == CLICK, events.c.occurred_at))),
+        )
+        .outerjoin(events, is_human)
+        .where(deliveries.c.subscriber_id.in_(own))
+        .group_by(deliveries.c.subscriber_id)
+    ).all()
+    _lower_days(connection, subscribers.c.last_engaged_on, [(reader, last) for reader, last, _ in left])
+    _lower_days(connection, subscribers.c.last_clicked_on, [(reader, last) for reader, _, last in left])
+
+
+def _lower_days(
+    connection: Connection, last: Column[Any], times: Iterable[tuple[int, datetime | None]]
+) -> None:
+    by_day: dict[date | None, set[int]] = defaultdict(set)
+    for reader, at in times:
+        by_day[at.date() if at else None].add(reader)
+    for day, readers in by_day.items():
+        is_later = last.is_not(None) if day is None else last > day
+        connection.execute(
+            update(subscribers).where(subscribers.c.id.in_(readers), is_later).values({last: day})
+        )
 
 
 def _write_days(connection: Connection, last: Column[Any], days: Iterable[tuple[int, date]]) -> None:

@@ -4,16 +4,19 @@ import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy import select, update
+from sqlalchemy import event, select, update
 
 from mailer.config import Settings
 from mailer.database import Database
+from mailer.delivery import reconcile
 from mailer.links import Purpose
 from mailer.tables import chunks, deliveries, events, subscribers
+from mailer.tracking import verdicts
 from mailer.tracking.hits import Hit, HitWriter, Kind, Landing
 from mailer.tracking.verdicts import StoredHit, in_burst, settle
 from subscribers import roster
@@ -241,6 +244,54 @@ def test_a_later_hit_labels_what_was_settled_before(sample: Sample, writer: HitW
     assert first_of(sample, "click") is None
 
 
+def test_a_burst_known_late_takes_back_the_readers_days(sample: Sample, writer: HitWriter) -> None:
+    one, other = sample.link_ids(2)
+    day = timedelta(days=1).total_seconds()
+    knock(
+        writer,
+        hit(sample, "click", link=one, after=60),
+        hit(sample, "open", after=day),
+        hit(sample, "click", link=one, after=2 * day),
+        hit(sample, "click", "ben", link=one, after=2 * day),
+    )
+    settle(sample.database, sample.now + timedelta(days=3))
+    last = sample.now.date() + timedelta(days=2)
+    assert (sample.reader_row("ada")["last_engaged_on"], sample.reader_row("ada")["last_clicked_on"]) == (
+        last,
+        last,
+    )
+    knock(writer, hit(sample, "click", link=other, after=2 * day + 1))
+    settle(sample.database, sample.now + timedelta(days=3))
+    ada = sample.reader_row("ada")
+    assert (ada["last_engaged_on"], ada["last_clicked_on"]) == (
+        sample.now.date() + timedelta(days=1),
+        sample.now.date(),
+    )
+    assert sample.reader_row("ben")["last_clicked_on"] == last
+
+
+def test_a_reader_whose_only_hits_were_a_machines_has_no_day(sample: Sample, writer: HitWriter) -> None:
+    (link,) = sample.link_ids(1)
+    knock(writer, hit(sample, "click", link=link, after=60))
+    settle(sample.database, sample.now + LATER)
+    knock(writer, hit(sample, "head", link=link, after=65))
+    settle(sample.database, sample.now + LATER)
+    ada = sample.reader_row("ada")
+    assert (ada["last_engaged_on"], ada["last_clicked_on"]) == (None, None)
+
+
+def test_taking_back_never_gives_a_day_to_who_has_none(sample: Sample, writer: HitWriter) -> None:
+    one, other = sample.link_ids(2)
+    knock(writer, hit(sample, "click", link=one, after=60), hit(sample, "open", after=300))
+    settle(sample.database, sample.now + LATER)
+    with sample.database.ledger() as connection:
+        connection.execute(update(subscribers).values(last_engaged_on=None, last_clicked_on=None))
+    knock(writer, hit(sample, "click", link=other, after=61))
+    settle(sample.database, sample.now + LATER)
+    ada = sample.reader_row("ada")
+    assert (ada["last_engaged_on"], ada["last_clicked_on"]) == (None, None)
+
+
 def test_a_burst_is_known_after_a_restart_in_its_middle(sample: Sample) -> None:
     for number, link in enumerate(sample.link_ids(3)):
         writer = HitWriter(sample.database, sample.tokens, sample.settings)
@@ -322,6 +373,27 @@ def test_settling_uses_its_index(database: Database, now: datetime, settings: Se
         text = str(query.compile(connection, compile_kwargs={"literal_binds": True}))
         plan = connection.exec_driver_sql("EXPLAIN QUERY PLAN " + text).all()
     assert any("ix_event_unsettled" in str(line) for line in plan), plan
+
+
+def test_a_letters_hits_are_found_by_their_index(database: Database, now: datetime) -> None:
+    found = []
+
+    @event.listens_for(database.ledger_engine, "before_cursor_execute")
+    def explain(connection: Any, cursor: Any, statement: str, parameters: Any, *_: object) -> None:
+        if not statement.startswith("EXPLAIN") and " event" in statement:
+            plan = connection.connection.driver_connection.execute(
+                "EXPLAIN QUERY PLAN " + statement, parameters
+            )
+            found.append([line[3] for line in plan])
+
+    with database.ledger() as connection:
+        verdicts._find_bursts(connection, {1}, [now])
+        verdicts._write_firsts(connection, {1})
+        verdicts._lower_engagement(connection, {1})
+        reconcile.hold(connection, 1)
+    looked_up = [line for plan in found for line in plan if " event " in line]
+    assert len(looked_up) >= 5
+    assert all("USING INDEX ix_event_delivery (delivery_id=?" in line for line in looked_up), looked_up
 
 
 seconds = st.integers(0, 300).map(lambda tenth: tenth / 10)
