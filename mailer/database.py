@@ -171,6 +171,8 @@ def _engine(
         "pool_size": connections,
         "max_overflow": 0,
         "pool_timeout": POOL_TIMEOUT_SECONDS,
+        # An error that is logged must not carry the address or name that a statement was given.
+        "hide_parameters": True,
     }
     if url.startswith("sqlite:"):
         arguments["module"] = dialect.sqlite_module()

@@ -118,6 +118,8 @@ def quiet(app: ASGIApp, **options: Any) -> uvicorn.Config:
         server_header=False,
         proxy_headers=False,
         ws="none",
+        # What strangers send wrong is no news; below this level uvicorn writes a line for each.
+        log_level="error",
         backlog=BACKLOG,
         **options,
     )

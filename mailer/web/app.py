@@ -18,7 +18,7 @@ from mailer.web.letters import add_letters
 from mailer.web.pages import add_house
 from mailer.web.public import add_public
 from mailer.web.readers import add_readers
-from mailer.web.results import add_results
+from mailer.web.results import DESK, add_results
 
 # Names of this machine; any other in `Host` is a web page of somebody else's that reaches for ours.
 LOOPBACK_HOSTS = frozenset(("127.0.0.1", "localhost", "[::1]"))
@@ -49,7 +49,7 @@ def create_admin_app(rooms: Rooms) -> FastAPI:
     """Results, until accounts exist: for this machine only, checked by the name that was asked for."""
     app = _bare_app()
     add_results(app, rooms)
-    add_house(app, rooms, base="desk.html.j2")
+    add_house(app, rooms, base=DESK)
     app.add_middleware(LoopbackOnly)
     return app
 

@@ -4,6 +4,7 @@ A page shows what people typed as text. A token never appears in a log, and a pa
 by one tells no other site where it came from.
 """
 
+import asyncio
 import re
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
@@ -24,6 +25,8 @@ from mailer.templates import environment
 STATIC = Path(__file__).with_name("static")
 # A form of ours has a few hundred bytes.
 FORM_MAX_BYTES = 64 * 1024
+# The longest wait for the body of a request, forms and events alike.
+BODY_SECONDS = 30.0
 # The style sheet changes with a release or a configuration: five minutes is a visit.
 STYLE_CACHE = "public, max-age=300"
 
@@ -96,7 +99,7 @@ def message(
     return page(rooms, "message.html.j2", status=status, title=title, lines=lines, base=base)
 
 
-def unknown(rooms: Rooms) -> HTMLResponse:
+def unknown(rooms: Rooms, *, base: str = "base.html.j2") -> HTMLResponse:
     """The one answer to every token and page that is none; it tells nothing more."""
     say = words(rooms)
     return message(
@@ -104,6 +107,7 @@ def unknown(rooms: Rooms) -> HTMLResponse:
         say("There is nothing here"),
         say("This link may have been cut short by a mail program, or what it led to is gone."),
         status=HTTPStatus.NOT_FOUND,
+        base=base,
     )
 
 
@@ -122,16 +126,19 @@ def held_together(words_of_title: str) -> Markup:
 
 
 async def read_body(request: Request, limit: int) -> bytes:
-    """The raw body. Raises 413 before more than `limit` bytes are held."""
+    """The raw body. Raises 413 before more than `limit` bytes are held, 408 when it does not come."""
     declared = request.headers.get("content-length", "")
     if declared.isdigit() and int(declared) > limit:
         raise HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
     body = bytearray()
     try:
-        async for part in request.stream():
-            body += part
-            if len(body) > limit:
-                raise HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+        async with asyncio.timeout(BODY_SECONDS):
+            async for part in request.stream():
+                body += part
+                if len(body) > limit:
+                    raise HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+    except TimeoutError:
+        raise HTTPException(HTTPStatus.REQUEST_TIMEOUT, headers={"Connection": "close"}) from None
     except ClientDisconnect:
         raise HTTPException(HTTPStatus.BAD_REQUEST) from None
     return bytes(body)
@@ -152,10 +159,11 @@ def add_house(app: FastAPI, rooms: Rooms, *, base: str = "base.html.j2") -> None
     async def refused(_: Request, error: Exception) -> Response:
         status = error.status_code if isinstance(error, HTTPException) else HTTPStatus.INTERNAL_SERVER_ERROR
         if status == HTTPStatus.NOT_FOUND:
-            return unknown(rooms)
+            return unknown(rooms, base=base)
         say = words(rooms)
         said = {
             HTTPStatus.METHOD_NOT_ALLOWED: say("This page cannot be asked like that."),
+            HTTPStatus.REQUEST_TIMEOUT: say("That took too long. Please try again."),
             HTTPStatus.REQUEST_ENTITY_TOO_LARGE: say("That was more than this page can take."),
         }.get(HTTPStatus(status), say("Something went wrong here. Please try again in a minute."))
         response = message(rooms, say("That did not work"), said, status=status, base=base)

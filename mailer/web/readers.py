@@ -15,7 +15,6 @@ from fastapi.responses import PlainTextResponse, RedirectResponse
 from sqlalchemy import Connection
 from starlette.concurrency import run_in_threadpool
 
-from mailer import dialect
 from mailer.links import Purpose
 from mailer.service.rooms import Rooms
 from mailer.tables import events
@@ -33,6 +32,7 @@ from mailer.web.pages import (
 )
 from subscribers import choices, roster
 from subscribers.models import ChosenBy
+from subscribers.tables import upsert
 
 # The weeks a reader may ask for silence.
 PAUSE_WEEKS = (2, 4, 8, 12)
@@ -127,7 +127,7 @@ def _leave(rooms: Rooms, purpose: Purpose, token: str, source: str, agent: str) 
                 "settled": True,
                 "detail": {},
             }
-            statement = dialect.insert(connection, events).values(row)
+            statement = upsert(events).values(row)
             connection.execute(statement.on_conflict_do_nothing(index_elements=["dedupe_key"]))
     return holder
 

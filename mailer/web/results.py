@@ -27,6 +27,7 @@ from subscribers.errors import NotFound
 CAMPAIGNS_SHOWN = 100
 # Longer lists are what `mailer stats --json` is for.
 LINKS_SHOWN = 40
+DESK = "desk.html.j2"
 # More digits are no id, and more than a database or int() takes.
 ID_MAX_DIGITS = 9
 
@@ -67,7 +68,7 @@ def add_results(app: FastAPI, rooms: Rooms) -> None:
             try:
                 state = ledger.status(connection, campaign)
             except NotFound:
-                return unknown(rooms)
+                return unknown(rooms, base=DESK)
             (headline,) = _headlines(connection, rooms, campaign)
         counted = counts.latest(rooms.database, campaign, now=rooms.now())
         return page(
@@ -91,7 +92,7 @@ def add_results(app: FastAPI, rooms: Rooms) -> None:
                 )
             ).one_or_none()
         if row is None:
-            return unknown(rooms)
+            return unknown(rooms, base=DESK)
         return letter_page(fill(row.html, Slots(row.slot_nonce), sample_values()))
 
     app.add_api_route("/", overview, methods=READ_METHODS)

@@ -14,6 +14,7 @@ from starlette.types import ASGIApp
 from mailer.listening import LoopFactory, ServerThread, listen, quiet, url_of
 from mailer.service.rooms import Rooms
 from mailer.web.app import create_admin_app, create_public_app
+from mailer.web.protocol import PatientProtocol
 from subscribers.errors import NewsletterError
 
 ADMIN_HOST = "127.0.0.1"
@@ -90,9 +91,8 @@ class WebServer:
 def _config(app: ASGIApp) -> uvicorn.Config:
     return quiet(
         app,
-        http="httptools",
+        http=PatientProtocol,
         lifespan="on",
-        log_level="warning",
         limit_concurrency=OPEN_REQUESTS,
         timeout_graceful_shutdown=GRACE_SECONDS,
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
