@@ -158,7 +158,7 @@ class HeadingsTable(Table):
     contents: tuple[str, ...] = ("In Today's Newsletter", "In This Issue", "In this week's newsletter")
     dive_deeper: tuple[str, ...] = ("Dive deeper",)
     why_it_matters: tuple[str, ...] = ("Why it matters",)
-    faq: tuple[str, ...] = ("FAQ", "FAQs", "Frequently asked questions", "Questions and answers")
+    faq: tuple[str, ...] = ("FAQ", "FAQs", "Q&A", "Frequently asked questions", "Questions and answers")
     keywords: tuple[str, ...] = (
         "Entities / Keywords",
         "Entities/Keywords",

@@ -1,13 +1,19 @@
 """Commands of the editors: import, look, preview, test."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from mailer.cli import output
 from mailer.cli.options import ConfigOption, JsonOption, comma_list, opened
 from subscribers.errors import NewsletterError
+
+if TYPE_CHECKING:
+    from mailer.service.composition import Composition
+
+# Most warnings are the same in every edition: a few names do.
+LABELS_SHOWN = 3
 
 IssueArgument = Annotated[
     str, typer.Argument(help="Slug of the issue; see 'mailer issues'.", metavar="ISSUE")
@@ -105,6 +111,8 @@ def compose(
     """Show the editions that readers need; nothing is stored."""
     with opened(config) as mailer:
         composition = mailer.compose(issue, every=every)
+        if composition.remark:
+            output.warn(composition.remark)
         if json:
             output.emit(composition.as_json())
             return
@@ -122,12 +130,21 @@ def compose(
             ],
             right=(3, 4),
         )
-        for edition in composition.editions:
-            for warning in edition.warnings:
-                output.warn(f"{edition.label}: {warning}")
+        _say_warnings(composition)
         for reason, count in composition.skipped.items():
             output.say(f"{count:,} get nothing: {output.plain(reason)}")
         output.say(f"Next: [bold]mailer preview {output.plain(issue)} --out preview[/]")
+
+
+def _say_warnings(composition: "Composition") -> None:
+    """Each warning once, with the editions that it is about."""
+    labels: dict[str, list[str]] = {}
+    for edition in composition.editions:
+        for warning in edition.warnings:
+            labels.setdefault(warning, []).append(edition.label)
+    for warning, of in labels.items():
+        more = f" and {len(of) - LABELS_SHOWN:,} more" if len(of) > LABELS_SHOWN else ""
+        output.warn(f"{', '.join(of[:LABELS_SHOWN])}{more}: {warning}")
 
 
 def preview(

@@ -14,8 +14,9 @@ from subscribers.errors import NewsletterError
 # Set once by `main` from the arguments, so that even a refusal before the command is JSON.
 as_json = False
 
-_console = Console(highlight=False, soft_wrap=True)
-_errors = Console(stderr=True, highlight=False, soft_wrap=True)
+# Text from outside is text: ":100:" in a place of a file is no emoji.
+_console = Console(highlight=False, soft_wrap=True, emoji=False)
+_errors = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
 
 
 def console() -> Console:

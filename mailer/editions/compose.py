@@ -236,14 +236,16 @@ def _linked_lines(
 ) -> tuple[tuple[LinkedText, ...], tuple[LinkedText, ...]]:
     """Dive deeper and the calls to action with their targets; the same in every edition."""
 
-    def linked(text: str, emoji: str, place: str) -> LinkedText:
-        url = target_of(text, document, settings)
+    def linked(text: str, emoji: str, place: str, own: str | None = None) -> LinkedText:
+        url = own or target_of(text, document, settings)
         return LinkedText(text, emoji, tagged(url, settings.links) if url else None, place)
 
     dive_deeper = (
         linked(label, "", f"dive:{place}") for place, label in enumerate(document.dive_deeper, start=1)
     )
-    calls = (linked(call.text, call.emoji, f"cta:{call.number}") for call in document.calls_to_action)
+    calls = (
+        linked(call.text, call.emoji, f"cta:{call.number}", call.url) for call in document.calls_to_action
+    )
     return tuple(dive_deeper), tuple(calls)
 
 

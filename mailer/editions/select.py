@@ -8,16 +8,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import combinations
+from math import comb
 from typing import TypeAlias
 
 from mailer.config import Settings
 from mailer.editions.content import Selection
 from mailer.issues.values import Issue
-from subscribers.errors import NewsletterError
 
 FULL_KEY = "full"
-# 6 topics make up to 63 selections, which a person can still look through; 7 make 127.
-EVERY_SELECTION_MAX_TOPICS = 6
+# Few readers choose more, short of all: 6 topics make up to 63 selections, 12 of them 2,510 of up to 6.
+EVERY_SELECTION_MAX_CHOSEN = 6
+# Each is rendered, at 10 to 20 ms: a minute at most.
+EVERY_SELECTION_MAX = 3_000
 
 Choice: TypeAlias = frozenset[str] | None  # None: every topic
 
@@ -61,24 +63,29 @@ def selections_for(
 
 
 def every_selection(issue: Issue, settings: Settings) -> list[Selection]:
-    """Every selection that some reader could get: the full one, then by number of topics.
-
-    Raises NewsletterError when the issue's topics are too many to try every set of them.
-    """
-    topics = [slug for slug, _ in _tagged(issue, settings).topics]
-    if len(topics) > EVERY_SELECTION_MAX_TOPICS:
-        raise NewsletterError(
-            f"'{issue.slug}' has stories of {len(topics)} topics, which make up to {2 ** len(topics) - 1} "
-            f"selections; all of them are shown for up to {EVERY_SELECTION_MAX_TOPICS} topics.",
-            field="--all",
-            cure="Leave out --all to see the editions that your readers need, "
-            "or look at one with 'mailer preview ISSUE --topics a,b'.",
-        )
+    """Every selection of a reader of up to `most_chosen` topics: the full one first, then by their number."""
+    topics = topics_in_use(issue, settings)
     choices: list[Choice] = [None]
-    for size in range(1, len(topics) + 1):
+    for size in range(1, most_chosen(issue, settings) + 1):
         choices.extend(frozenset(chosen) for chosen in combinations(topics, size))
     selections = selections_for(issue, choices, settings).values()
     return list({selection.key: selection for selection in selections if selection}.values())
+
+
+def most_chosen(issue: Issue, settings: Settings) -> int:
+    """How many of the issue's topics `every_selection` takes together: as many as keep it in bounds."""
+    used = len(topics_in_use(issue, settings))
+    sets = 0
+    for size in range(1, min(used, EVERY_SELECTION_MAX_CHOSEN) + 1):
+        sets += comb(used, size)
+        if sets > EVERY_SELECTION_MAX:
+            return max(1, size - 1)
+    return min(used, EVERY_SELECTION_MAX_CHOSEN)
+
+
+def topics_in_use(issue: Issue, settings: Settings) -> list[str]:
+    """The topics of the issue's stories, in the order of the configuration."""
+    return [slug for slug, _ in _tagged(issue, settings).topics]
 
 
 @dataclass(frozen=True, slots=True)

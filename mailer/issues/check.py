@@ -46,14 +46,23 @@ def _no_such_story(number: int, count: int, name: str, lines: dict[str, int]) ->
 
 
 def _citations(document: IssueDocument, sources: Sources) -> list[Problem]:
-    where = "in References" if document.references else "to a story with a URL"
-    cure = f"Correct the number: it must lead {where}."
+    unsourced = {
+        number: story.number for story in document.stories if not story.urls for number in story.citations
+    }
+
+    def cure(number: int) -> str:
+        if document.references:
+            return f"Correct the number: References has {len(document.references)} lines."
+        if number in unsourced:
+            return f"Give story {unsourced[number]} its URL."
+        return "Correct the number: it must be that of a story with a URL."
+
     return [
         Problem(
             f"[{found.number}] of {_named(found.owner)} cites nothing and is left out.",
             found.line,
             "citation",
-            cure,
+            cure(found.number),
         )
         for found in dangling(document, sources)
     ]

@@ -74,16 +74,16 @@ class Dangling:
 
 
 def dangling(document: IssueDocument, sources: Sources) -> Iterator[Dangling]:
-    """Every number that cites nothing, once a line; in an issue without numbers brackets are text."""
+    """Every number that cites nothing, once a part; in an issue without numbers brackets are text."""
     for owner, item, texts in _parts(document):
         at = 0 if isinstance(item, str) else item.line
         printed = () if isinstance(item, str) else item.citations
-        found = dict.fromkeys((number, at) for number in printed if number not in sources.urls)
+        found = dict.fromkeys((number for number in printed if number not in sources.urls), at)
         for path, text in texts if sources.has_numbers else ():
             numbers = {int(match[1]) for match in IN_TEXT.finditer(text or "")}
-            for number in sorted(numbers - sources.urls.keys()):
-                found[number, next(iter(lines_of(document.layout, path)), at)] = None
-        yield from (Dangling(owner, number, line) for number, line in found)
+            for number in sorted(numbers - sources.urls.keys() - found.keys()):
+                found[number] = next(iter(lines_of(document.layout, path)), at)
+        yield from (Dangling(owner, number, line) for number, line in found.items())
 
 
 _Item: TypeAlias = str | Story | Point | FaqEntry

@@ -68,8 +68,9 @@ class Point:
 class CallToAction:
     number: int  # position from 1
     emoji: str
-    text: str  # the line without its emoji
+    text: str  # the line without its emoji and its address
     line: int
+    url: str | None = None  # typed with it; None: named elsewhere, or nowhere
 
 
 @dataclass(frozen=True, slots=True)

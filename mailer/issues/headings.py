@@ -16,7 +16,7 @@ _HASHES_OF_NAME = re.compile(r"#{1,6}(?![\ufe0f\u20e3])\s*")
 _QUESTION_MARKS = "?？؟"
 _QUOTES = str.maketrans({"’": "'", "‘": "'", "ʼ": "'", "`": "'", "´": "'", "“": '"', "”": '"', "„": '"'})
 _MARKS = "*_"
-_LABEL_END = re.compile(r"\s*[:：]|\s+[–—](?=\s)")
+_LABEL_END = re.compile(r"\s*[:：]|\s+[-–—](?=\s)")
 # Names of parts and labels are short; a long line need not be looked through for one.
 NAME_MAX_CHARACTERS = 80
 
@@ -86,8 +86,8 @@ class Vocabulary:
         return self._inline_heading(text)
 
     def label(self, text: str) -> Label | None:
-        """`Key point: …`, `**Key point:** …`, `- Key point: …`; None when the line has no known label."""
-        start = len(text) - len(strip_bullet(text))
+        """`Key point: …`, `**Key point:** …`, `- Key point: …`, `🔑 Key point: …`; else None."""
+        start = len(text) - len(split_emoji(strip_bullet(text))[2])
         opening = len(text[start:]) - len(text[start:].lstrip(_MARKS))
         body = start + opening
         for end in _LABEL_END.finditer(text, body, body + NAME_MAX_CHARACTERS):

@@ -21,6 +21,7 @@ from mailer.issues.headings import (
     Vocabulary,
     has_bullet,
     strip_bullet,
+    strip_hashes,
 )
 from mailer.issues.keywords import KeywordList
 from mailer.issues.layout import Layout, Slot
@@ -31,6 +32,9 @@ from mailer.issues.stories import OpenStory, citations_slot, label_pieces, open_
 from subscribers.errors import NewsletterError
 
 _STOPS = ".!。！…"
+# Between the words of a call to action and its address, and behind that.
+_BEFORE_URL = " \t:：-–—→>(<["
+_AFTER_URL = " \t.)>]"
 
 
 def parse(
@@ -207,19 +211,25 @@ class _Body:
             return
         self._is_under_title = False
         self._points_are_over = True
-        emoji, space, text = split_emoji(row.core)
+        emoji, space, core = split_emoji(row.core)
+        text, between, url, after = _with_own_url(core)
         owner = ("calls_to_action", len(self._calls))
-        self._calls.append(CallToAction(len(self._calls) + 1, emoji, text, row.number))
-        self._sheet.add(
-            row, Slot((*owner, "emoji"), emoji, emoji + space), Slot((*owner, "text"), text, text)
-        )
+        self._calls.append(CallToAction(len(self._calls) + 1, emoji, text, row.number, url))
+        pieces: list[str | Slot] = [
+            Slot((*owner, "emoji"), emoji, emoji + space),
+            Slot((*owner, "text"), text, text),
+        ]
+        if url is not None:
+            pieces += [between, Slot((*owner, "url"), url, url), after]
+        self._sheet.add(row, *pieces)
 
     # -- the other parts ------------------------------------------------------------------------------
 
     def _in_intro(self, row: Row) -> None:
-        slot = Slot(("intro", len(self._intro)), row.core, row.core)
-        self._intro.append(row.core)
-        self._sheet.add(row, slot)
+        text = strip_hashes(row.core)
+        slot = Slot(("intro", len(self._intro)), text, text)
+        self._intro.append(text)
+        self._sheet.add(row, row.core[: len(row.core) - len(text)], slot)
 
     def _in_contents(self, row: Row) -> None:
         self._sheet.misplace(row)
@@ -277,6 +287,15 @@ class _Body:
 
     def _in_unknown(self, row: Row) -> None:
         self._sheet.misplace(row)
+
+
+def _with_own_url(text: str) -> tuple[str, str, str | None, str]:
+    """(text, between, address, after) of "Join us: https://…"; without one at its end, the text alone."""
+    span = urls.span_among_words(text)
+    label = text[: span[0]].rstrip(_BEFORE_URL) if span else ""
+    if not span or not label or text[span[1] :].strip(_AFTER_URL):
+        return text, "", None, ""
+    return label, text[len(label) : span[0]], text[slice(*span)], text[span[1] :]
 
 
 def _begins_with_emoji(row: Row) -> bool:

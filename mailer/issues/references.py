@@ -34,6 +34,7 @@ class ReferenceList:
         self._sheet = sheet
         self._is_prose = False  # its lines begin with words and no bullet
         self._strays: list[_Stray] = []
+        self._is_misnumbered = False
 
     def read(self, row: Row) -> None:
         """One line below the heading."""
@@ -43,10 +44,12 @@ class ReferenceList:
         if urls.is_meant_as_url(bare) and urls.span_among_words(bare) is None:
             self._settle_strays()
             self._sheet.add(row, before, self._slot(row, bare))
+            self._compare(row)
         elif (span := urls.span_among_words(bare)) and (before or self._is_prose or not self.urls):
             self._is_prose = not before and span[0] > 0
             self._settle_strays()
             self._sheet.add(row, before, *self._worded(row, bare, span))
+            self._compare(row)
         else:
             self._strays.append(_Stray(row, len(self._sheet.lines), bare))
             self._sheet.misplace(row)
@@ -64,6 +67,17 @@ class ReferenceList:
             pieces += [text[done:start], self._slot(row, text[start:end])]
             done = end
         return [*pieces, text[done:]]
+
+    def _compare(self, row: Row) -> None:
+        """Warn of the first line whose printed number is not its place in the list."""
+        printed = REFERENCE_NUMBER.match(row.core)
+        place = len(self.urls)
+        if printed is None or self._is_misnumbered or int(printed[0].strip(" \t[].)")) == place:
+            return
+        self._is_misnumbered = True
+        message = f"this is line {place} of the references: [{place}] cites it, whatever number it prints."
+        cure = "Number the list from 1, without gaps."
+        self._sheet.warn(message, row, "references", cure)
 
     def _settle_strays(self) -> None:
         """A reference follows: the lines without a place before it count as lines of the list, too."""

@@ -1,4 +1,4 @@
-"""Where "Dive deeper" and the calls to action lead: the paste has no addresses for them.
+"""Where "Dive deeper" and the calls to action lead: mostly the paste has no addresses for them.
 
 A label is the line without its emoji, or one whole sentence of it; letter case, kinds of quotes and
 a closing stop do not count. What has no target is left out of the mail: there is no dead link.
@@ -37,7 +37,7 @@ def warnings(document: IssueDocument, settings: Settings) -> list[Problem]:
             line = next(iter(lines_of(document.layout, ("dive_deeper", index))), None)
             found.append(_missing(label, line, cure))
     for call in document.calls_to_action:
-        if target_of(call.text, document, settings) is None:
+        if call.url is None and target_of(call.text, document, settings) is None:
             found.append(_missing(call.text, call.line, cure))
     return found + _unused(document) + _bad_targets(settings.links.targets)
 

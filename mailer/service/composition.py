@@ -2,18 +2,25 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from sqlalchemy import Connection
 
+from mailer.config import Settings
 from mailer.delivery import plan as planning
 from mailer.delivery.audience import Audience
 from mailer.editions.check import edition_warnings
 from mailer.editions.compose import compose as compose_edition
 from mailer.editions.content import EditionContent, Selection
 from mailer.editions.render import render_preview
-from mailer.editions.select import every_selection, select
+from mailer.editions.select import (
+    EVERY_SELECTION_MAX_CHOSEN,
+    every_selection,
+    most_chosen,
+    select,
+    topics_in_use,
+)
 from mailer.issues import store
 from mailer.issues.values import Issue
 from mailer.service import people
@@ -44,6 +51,7 @@ class Composition:
     issue: str
     editions: tuple[ComposedEdition, ...]
     skipped: Mapping[str, int]
+    remark: str | None = field(default=None, kw_only=True)  # what "every edition" leaves out
 
     def __iter__(self) -> Iterator[ComposedEdition]:
         return iter(self.editions)
@@ -94,8 +102,21 @@ def compose(rooms: Rooms, issue: Issue, *, every: bool = False) -> Composition:
     """The editions that today's readers need; `every`: every possible one, whoever reads."""
     with rooms.database.reader() as connection:
         planned = _planned(rooms, connection, issue, Audience())
-    selections = every_selection(issue, rooms.settings) if every else None
-    return Composition(issue.slug, _composed(rooms, planned, selections), planned.skipped)
+    if not every:
+        return Composition(issue.slug, _composed(rooms, planned, None), planned.skipped)
+    editions = _composed(rooms, planned, every_selection(issue, rooms.settings))
+    return Composition(issue.slug, editions, planned.skipped, remark=_left_out(issue, rooms.settings))
+
+
+def _left_out(issue: Issue, settings: Settings) -> str | None:
+    """What a person should know of "every edition": it holds readers of a few topics, and of all."""
+    used, most = len(topics_in_use(issue, settings)), most_chosen(issue, settings)
+    if most in (used, EVERY_SELECTION_MAX_CHOSEN):
+        return None
+    return (
+        f"stories of {used} topics make too many selections to show: those of up to {most} topics are here. "
+        f"'mailer preview {issue.slug} --topics a,b' shows any other."
+    )
 
 
 def plan(rooms: Rooms, issue: Issue, audience: Audience) -> Plan:

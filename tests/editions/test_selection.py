@@ -8,9 +8,8 @@ from hypothesis import strategies as st
 
 from mailer.config import Settings
 from mailer.editions.content import Selection
-from mailer.editions.select import every_selection, select, selections_for, smallest_cover
+from mailer.editions.select import every_selection, most_chosen, select, selections_for, smallest_cover
 from mailer.issues.values import Issue
-from subscribers.errors import NewsletterError
 from tests.editions.makers import EVERYONE, issue, site, story, week
 
 SLUGS = ("car-t", "myeloma", "immunology")
@@ -113,12 +112,26 @@ def many_topics(count: int) -> tuple[Issue, Settings]:
     return made, site({slug: {"name": slug.title()} for slug in slugs})
 
 
-def test_every_selection_of_seven_topics_is_refused_with_a_cure() -> None:
-    every_selection(*many_topics(6))
-    with pytest.raises(NewsletterError, match="7 topics") as refused:
-        every_selection(*many_topics(7))
-    assert refused.value.cure is not None
-    assert "preview" in refused.value.cure
+def test_of_twelve_topics_every_selection_of_up_to_six_is_listed() -> None:
+    slugs = [f"topic-{number}" for number in range(12)]
+    made = issue(
+        [story(number + 1) for number in range(12)],
+        {number + 1: [slug] for number, slug in enumerate(slugs)},
+    )
+    settings = site({slug: {"name": slug.title()} for slug in slugs})
+    found = every_selection(made, settings)
+    assert len({selection.key for selection in found}) == len(found) == 1 + 2509
+    assert found[0].is_full
+    assert [len(selection.topics) for selection in found[1:]] == sorted(
+        size for size in range(1, 7) for _ in combinations(slugs, size)
+    )
+
+
+@pytest.mark.parametrize(("used", "most"), [(1, 1), (6, 6), (7, 6), (12, 6), (13, 5), (20, 3), (100, 1)])
+def test_every_selection_takes_as_many_topics_together_as_can_be_rendered(used: int, most: int) -> None:
+    made, settings = many_topics(used)
+    assert most_chosen(made, settings) == most
+    assert len(every_selection(made, settings)) <= 3_001
 
 
 def test_topics_without_a_story_do_not_count_against_every_selection() -> None:
