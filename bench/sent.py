@@ -34,7 +34,10 @@ class Sent:
 
 
 def make_sent(folder: Path, letters: int, stored_events: int) -> Sent:
-    """One campaign, `letters` accepted deliveries, and events with random ids that were stored before."""
+    """One campaign, `letters` accepted deliveries, and events with random ids that were stored before.
+
+    Of ten events eight are of a letter's own course, two are hits.
+    """
     key = ec.generate_private_key(ec.SECP256R1())
     public = base64.b64encode(
         key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
@@ -99,8 +102,14 @@ def _fill(connection: Connection, letters: int, stored_events: int, now: datetim
     connection.execute(
         text(
             f"""{counted} INSERT INTO event (dedupe_key, campaign_id, delivery_id, kind, occurred_at,
-              received_at, settled, detail)
-            SELECT 'sg:' || lower(hex(randomblob(22))), 1, 1 + id % :letters, 'processed', :at, :at, 1, '{{}}'
+              received_at, link_id, verdict, rule, settled, detail)
+            SELECT 'sg:' || lower(hex(randomblob(22))), 1, 1 + id * 7919 % :letters,
+              CASE WHEN id % 10 < 4 THEN 'processed' WHEN id % 10 < 8 THEN 'delivered'
+                   WHEN id % 10 = 8 THEN 'open' ELSE 'click' END,
+              strftime('%Y-%m-%d %H:%M:%S.000000', :at, '-' || (id % 864000) || ' seconds'), :at,
+              CASE WHEN id % 10 = 9 THEN 1 + id % {LINKS} END,
+              CASE WHEN id % 10 >= 8 THEN 'human' END, CASE WHEN id % 10 >= 8 THEN 'reader-agent/1' END,
+              1, '{{}}'
             FROM n"""
         ),
         {"many": stored_events, "letters": letters, "at": at},

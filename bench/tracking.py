@@ -2,6 +2,8 @@
 
     python -m bench.tracking [SECONDS]
 
+Twice each: offered at the target's rate, when an answer's time counts from when its request was due; and
+as fast as answers come, every connection asking again at once, when it counts mostly how many wait in line.
 Loopback only; ends by itself. Every answer comes after its hit was committed, and every hit is counted
 in the database at the end.
 """
@@ -10,6 +12,8 @@ import asyncio
 import sys
 import tempfile
 import time
+from collections import deque
+from collections.abc import Callable
 from pathlib import Path
 from typing import cast
 from urllib.parse import urlsplit
@@ -24,28 +28,35 @@ from mailer.tables import events
 
 SECONDS = 5.0
 LETTERS = 200_000
-CONNECTIONS = 128
+STORED_EVENTS = 1_000_000
+# Asking as fast as answers come: 10,000 a second are 12.8 ms for each of them.
+BUSY_CONNECTIONS = 128
+# Offered: enough for a quarter of a second's requests to be open at once.
+OFFERED_CONNECTIONS = 256
 TARGET = 10_000
 TARGET_P99_MS = 25.0
 AGENT = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
 WARM_UP_SECONDS = 1.0
+TICK_SECONDS = 0.001
+# Prime to the number of letters.
+ORDER = 7_919
 
 
 class Asker(asyncio.Protocol):
-    """One connection that asks again as soon as it was answered."""
+    """One connection; tells when it was answered."""
 
-    def __init__(self, requests: list[bytes], until: float, latencies: list[float]) -> None:
-        self._requests = requests
-        self._until = until
-        self._latencies = latencies
-        self._next = 0
-        self._asked_at = 0.0
+    def __init__(self, answered: Callable[["Asker", float], None]) -> None:
+        self._answered = answered
+        self._due_at = 0.0
         self._seen = b""
-        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)  # uvloop's is none by name
-        self._ask()
+        self.transport = cast(asyncio.Transport, transport)  # uvloop's is none by name
+
+    def ask(self, request: bytes, due_at: float) -> None:
+        self._due_at = due_at
+        self.transport.write(request)
 
     def data_received(self, received: bytes) -> None:
         self._seen += received
@@ -53,72 +64,123 @@ class Asker(asyncio.Protocol):
         if not found or len(body) < _length(head):
             return
         if not head.startswith((b"HTTP/1.1 200", b"HTTP/1.1 302")):
-            self.done.set_exception(RuntimeError(head.decode("latin-1").splitlines()[0]))
-            self._transport.close()
+            self.ended.set_exception(RuntimeError(head.decode("latin-1").splitlines()[0]))
+            self.transport.close()
             return
         self._seen = b""
-        self._latencies.append(time.perf_counter() - self._asked_at)
-        if time.perf_counter() < self._until:
-            self._ask()
-        else:
-            self._transport.close()
+        self._answered(self, time.perf_counter() - self._due_at)
 
     def connection_lost(self, error: Exception | None) -> None:
-        if not self.done.done():
-            self.done.set_result(None)
+        if not self.ended.done():
+            self.ended.set_result(None)
 
-    def _ask(self) -> None:
-        self._asked_at = time.perf_counter()
-        self._transport.write(self._requests[self._next % len(self._requests)])
-        self._next += 1
+
+class Crowd:
+    """Connections that ask for `seconds`: at a rate, or each again as soon as it was answered."""
+
+    def __init__(self, requests: list[bytes], seconds: float, rate: float | None) -> None:
+        self._requests = requests
+        self._rate = rate
+        self._asked = 0
+        self._free: list[Asker] = []
+        self._due: deque[float] = deque()
+        self._seconds = seconds
+        self.latencies: list[float] = []
+
+    async def ask(self, url: str) -> None:
+        parts = urlsplit(url)
+        loop = asyncio.get_running_loop()
+        askers = []
+        for _ in range(OFFERED_CONNECTIONS if self._rate else BUSY_CONNECTIONS):
+            _, asker = await loop.create_connection(
+                lambda: Asker(self._answered), parts.hostname or "", parts.port or 0
+            )
+            askers.append(asker)
+        self._started = time.perf_counter()
+        if self._rate:
+            self._free = list(askers)
+            self._tick()
+        else:
+            for asker in askers:
+                self._ask(asker, self._started)
+        await asyncio.gather(*(asker.ended for asker in askers))
+
+    def _tick(self) -> None:
+        """Hand out what fell due; what finds no connection free waits, and its wait counts."""
+        assert self._rate is not None
+        passed = min(time.perf_counter() - self._started, self._seconds)
+        while (self._asked + len(self._due)) / self._rate < passed:
+            self._due.append(self._started + (self._asked + len(self._due)) / self._rate)
+            if self._free:
+                self._ask(self._free.pop(), self._due.popleft())
+        if passed < self._seconds:
+            asyncio.get_running_loop().call_later(TICK_SECONDS, self._tick)
+        else:
+            for asker in self._free:
+                asker.transport.close()
+
+    def _answered(self, asker: Asker, latency: float) -> None:
+        self.latencies.append(latency)
+        now = time.perf_counter()
+        is_over = now - self._started >= self._seconds
+        if self._due:
+            self._ask(asker, self._due.popleft())
+        elif is_over:
+            asker.transport.close()
+        elif self._rate:
+            self._free.append(asker)
+        else:
+            self._ask(asker, now)
+
+    def _ask(self, asker: Asker, due_at: float) -> None:
+        asker.ask(self._requests[self._asked % len(self._requests)], due_at)
+        self._asked += 1
 
 
 def main(seconds: float = SECONDS) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        sent = make_sent(Path(folder), LETTERS, LETTERS)
-        print(f"tracking: {CONNECTIONS} connections for {seconds:.0f} s each", flush=True)
+        sent = make_sent(Path(folder), LETTERS, STORED_EVENTS)
+        print(f"tracking: {STORED_EVENTS:,} events stored before, {seconds:.0f} s each", flush=True)
         answered = 0
         with served(sent.folder) as url:
             for what in ("pixel", "click"):
                 requests = _requests(sent, what, url)
-                answered += len(uvloop.run(_ask_for(url, requests, WARM_UP_SECONDS)))
-                started = time.perf_counter()
-                latencies = uvloop.run(_ask_for(url, requests, seconds))
-                took = time.perf_counter() - started
-                answered += len(latencies)
-                p99 = sorted(latencies)[int(len(latencies) * 0.99)] * 1000
-                print(
-                    f"  {what}: {len(latencies) / took:>8,.0f} hits/s, p99 {p99:5.1f} ms"
-                    f"    target >= {TARGET:,}, <= {TARGET_P99_MS:.0f} ms",
-                    flush=True,
-                )
+                answered += len(ask_for(url, requests, WARM_UP_SECONDS))
+                for rate in (TARGET, None):
+                    latencies = ask_for(url, requests, seconds, rate)
+                    answered += len(latencies)
+                    print(f"  {what}, {_said(latencies, seconds, rate)}", flush=True)
         with sent.database.reader() as connection:
-            found = connection.execute(select(func.count()).select_from(events)).scalar_one() - LETTERS
-        print(f"  answered {answered:,}, stored {found:,}")
+            found = connection.execute(select(func.count()).select_from(events)).scalar_one()
+        print(f"  answered {answered:,}, stored {found - STORED_EVENTS:,}")
         sent.database.close()
 
 
-async def _ask_for(url: str, requests: list[bytes], seconds: float) -> list[float]:
-    parts = urlsplit(url)
-    latencies: list[float] = []
-    until = time.perf_counter() + seconds
-    share = len(requests) // CONNECTIONS
-    askers = []
-    for number in range(CONNECTIONS):
-        own = requests[number * share : (number + 1) * share]
-        _, asker = await asyncio.get_running_loop().create_connection(
-            lambda own=own: Asker(own, until, latencies),  # type: ignore[misc]
-            parts.hostname or "",
-            parts.port or 0,
+def ask_for(url: str, requests: list[bytes], seconds: float, rate: float | None = None) -> list[float]:
+    """Seconds that each answer took."""
+    crowd = Crowd(requests, seconds, rate)
+    uvloop.run(crowd.ask(url))
+    return crowd.latencies
+
+
+def _said(latencies: list[float], seconds: float, rate: float | None) -> str:
+    p99 = sorted(latencies)[int(len(latencies) * 0.99)] * 1000
+    if rate:
+        return (
+            f"{rate:,.0f}/s offered over {OFFERED_CONNECTIONS} connections: "
+            f"p99 {p99:5.1f} ms    target <= {TARGET_P99_MS:.0f} ms"
         )
-        askers.append(asker)
-    await asyncio.gather(*(asker.done for asker in askers))
-    return latencies
+    return (
+        f"{BUSY_CONNECTIONS} connections asking at once again: {len(latencies) / seconds:>8,.0f} hits/s, "
+        f"p99 {p99:5.1f} ms    target >= {TARGET:,}/s"
+    )
 
 
 def _requests(sent: Sent, what: str, url: str) -> list[bytes]:
     made = []
-    for letter in range(1, LETTERS + 1, 10):
+    # Every tenth letter, in no order: as readers come.
+    for place in range(0, LETTERS, 10):
+        letter = place * ORDER % LETTERS + 1
         token = sent.tokens.sign(Purpose.TRACK, letter)
         path = f"/o/{token}.gif" if what == "pixel" else f"/c/{token}/{sent.links[letter % LINKS]}"
         made.append(
