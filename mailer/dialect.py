@@ -3,10 +3,7 @@
 from types import ModuleType
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Table, event, func
-from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.dialects.postgresql import Insert as PostgresInsert
-from sqlalchemy.dialects.sqlite import Insert as SqliteInsert
+from sqlalchemy import Connection, Engine, event, func
 from sqlalchemy.sql.elements import ColumnElement
 
 # SQLite before 3.51.3 can corrupt a WAL database when two connections write and checkpoint at the
@@ -87,11 +84,6 @@ def prepare(
     def _begin(connection: Connection) -> None:
         locks = writes and not connection.get_execution_options().get(STAGING)
         connection.exec_driver_sql("BEGIN IMMEDIATE" if locks else "BEGIN")
-
-
-def insert(bind: Engine | Connection, table: Table) -> SqliteInsert | PostgresInsert:
-    """An INSERT that knows ON CONFLICT and RETURNING."""
-    return sqlite.insert(table) if is_sqlite(bind) else postgresql.insert(table)
 
 
 def json_text(bind: Engine | Connection, column: Any, key: str) -> ColumnElement[Any]:

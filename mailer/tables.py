@@ -6,7 +6,7 @@ Queries are set-wise, never ORM sessions (design, section 9). The people's own t
 
 from typing import cast
 
-from sqlalchemy import Table
+from sqlalchemy import ColumnElement, Table, literal_column, or_
 
 from mailer import models
 from subscribers import tables as people
@@ -37,3 +37,13 @@ lists = people.mailing_list
 list_members = people.list_member
 topics = people.topic
 consents = people.consent
+
+
+def holds_the_place() -> ColumnElement[bool]:
+    """The condition on `deliveries` that a reader has the issue by this letter: nobody gets an issue twice.
+
+    In the words of the index `uq_delivery_once`, which answers it alone.
+    """
+    withheld: ColumnElement[str] = literal_column(f"'{models.Handover.WITHHELD}'")
+    dropped: ColumnElement[str] = literal_column(f"'{models.DROPPED}'")
+    return or_(deliveries.c.handover != withheld, deliveries.c.reason == dropped)

@@ -15,7 +15,8 @@ from subscribers import lists, segment_rules
 from subscribers.errors import NewsletterError, NotFound
 from subscribers.models import SubscriberStatus
 from subscribers.segment_rules import LeafRegistry, Moment, Rule, nearest
-from subscribers.tables import segment, subscriber, suppression
+from subscribers.suppression import suppressed_readers
+from subscribers.tables import segment, subscriber
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,17 +156,12 @@ def _base(rule: Rule) -> ColumnElement[bool]:
     if _looks_at_everybody(rule):
         has_address: ColumnElement[bool] = subscriber.c.email != ""  # an erased person has none
         return has_address
-    return and_(_is_active(), subscriber.c.id.not_in(_suppressed_ids()))
+    return and_(_is_active(), subscriber.c.id.not_in(suppressed_readers()))
 
 
 def _is_active() -> ColumnElement[bool]:
     active: ColumnElement[bool] = subscriber.c.status == SubscriberStatus.ACTIVE
     return active
-
-
-def _suppressed_ids() -> Select[Any]:
-    # From the few suppressed to their readers, not from each reader to the suppressions.
-    return select(subscriber.c.id).join(suppression, suppression.c.key_hash == subscriber.c.key_hash)
 
 
 def _count(connection: Connection, rule: Rule, chosen: ColumnElement[bool]) -> int:
@@ -176,7 +172,8 @@ def _count(connection: Connection, rule: Rule, chosen: ColumnElement[bool]) -> i
     if _looks_at_everybody(rule) or not all(leaf.is_wide for leaf in segment_rules.leaves_of(rule)):
         return found(chosen, _base(rule))
     # Each of a million asked whether it is suppressed is dearer than the suppressed counted by themselves.
-    return found(_is_active(), chosen) - found(subscriber.c.id.in_(_suppressed_ids()), _is_active(), chosen)
+    stopped = subscriber.c.id.in_(suppressed_readers())
+    return found(_is_active(), chosen) - found(stopped, _is_active(), chosen)
 
 
 def _topics_in(rule: Any) -> Iterator[str]:

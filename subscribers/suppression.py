@@ -10,7 +10,7 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, func, select
+from sqlalchemy import ColumnElement, Connection, Row, Select, func, select
 
 from subscribers.models import SuppressionReason
 from subscribers.tables import IN_LIST_ROWS, subscriber, suppression, upsert
@@ -96,6 +96,12 @@ def among(connection: Connection, key_hashes: Collection[str]) -> set[str]:
 def is_suppressed() -> ColumnElement[bool]:
     """The condition on `subscriber` that its address is suppressed."""
     return subscriber.c.key_hash.in_(select(suppression.c.key_hash))
+
+
+def suppressed_readers() -> Select[Any]:
+    """Ids of those whose address is suppressed: from the few hashes to people, not from each of a million."""
+    kept = subscriber.alias("suppressed_reader")
+    return select(kept.c.id).join(suppression, suppression.c.key_hash == kept.c.key_hash)
 
 
 def counts(connection: Connection) -> dict[str, int]:

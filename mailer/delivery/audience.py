@@ -13,9 +13,8 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Select, and_, case, func, literal, or_, select
 
 from mailer.config import Settings
-from mailer.models import Handover
-from mailer.tables import deliveries, list_members, subscribers, suppressions
-from subscribers import lists, segments
+from mailer.tables import deliveries, holds_the_place, list_members, subscribers
+from subscribers import lists, segments, suppression
 from subscribers.models import SubscriberStatus
 from subscribers.segment_rules import LeafRegistry
 
@@ -115,11 +114,8 @@ def _groups(connection: Connection, names: Sequence[str]) -> list[Select[Any]]:
 
 
 def _reason(issue_id: int | None, only_to: Sequence[str], now: datetime) -> ColumnElement[Any]:
-    # From the few suppressed to their readers, not from each reader to the suppressions.
-    kept = subscribers.alias("kept")
-    suppressed = select(kept.c.id).join(suppressions, suppressions.c.key_hash == kept.c.key_hash)
     rules: list[tuple[ColumnElement[bool], SkipReason]] = [
-        (subscribers.c.id.in_(suppressed), SkipReason.SUPPRESSED),
+        (subscribers.c.id.in_(suppression.suppressed_readers()), SkipReason.SUPPRESSED),
         (subscribers.c.status == SubscriberStatus.UNSUBSCRIBED, SkipReason.UNSUBSCRIBED),
         (subscribers.c.status != SubscriberStatus.ACTIVE, SkipReason.PENDING),
         (
@@ -147,9 +143,9 @@ def _passes(only_to: Sequence[str]) -> ColumnElement[bool]:
 
 
 def _receivers(issue_id: int) -> Select[Any]:
-    """Whoever an earlier campaign of the issue wrote to, or left in doubt (uq_delivery_once)."""
+    """Whoever an earlier campaign of the issue wrote to, or left in doubt."""
     return select(deliveries.c.subscriber_id).where(
         deliveries.c.issue_id == issue_id,
         deliveries.c.subscriber_id.is_not(None),
-        or_(deliveries.c.handover != Handover.WITHHELD, deliveries.c.reason == "dropped"),
+        holds_the_place(),
     )

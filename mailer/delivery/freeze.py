@@ -20,7 +20,6 @@ from sqlalchemy import (
     update,
 )
 
-from mailer import dialect
 from mailer.config import Settings
 from mailer.database import Database, staged
 from mailer.delivery import plan as planning
@@ -48,6 +47,7 @@ from mailer.tables import (
 )
 from subscribers.errors import NewsletterError
 from subscribers.models import SubscriberStatus
+from subscribers.tables import upsert
 
 # A campaign that has been preparing for longer is taken up by others: whoever made it is gone.
 PREPARING_MAX = timedelta(seconds=60)
@@ -156,9 +156,7 @@ def _link_ids(
     with database.ledger() as connection:
         if wanted:
             connection.execute(
-                dialect.insert(connection, links).on_conflict_do_nothing(
-                    index_elements=["campaign_id", "place", "url"]
-                ),
+                upsert(links).on_conflict_do_nothing(index_elements=["campaign_id", "place", "url"]),
                 [
                     {
                         "campaign_id": campaign_id,

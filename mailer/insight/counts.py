@@ -11,10 +11,10 @@ from datetime import datetime, timedelta
 from pydantic import TypeAdapter
 from sqlalchemy import select
 
-from mailer import dialect
 from mailer.database import Database
 from mailer.insight.stats import CampaignStats, campaign_stats
 from mailer.tables import campaign_counts, campaigns
+from subscribers.tables import upsert
 
 # At most one part in fifty of a server's time goes into counting one campaign.
 GOOD_FOR_TIMES_THE_COST = 50
@@ -55,7 +55,7 @@ def count(database: Database, campaign_id: int, *, now: datetime) -> Counted:
     }
     with database.tracking() as connection:
         connection.execute(
-            dialect.insert(connection, campaign_counts)
+            upsert(campaign_counts)
             .values(campaign_id=campaign_id, **row)
             .on_conflict_do_update(index_elements=["campaign_id"], set_=row)
         )

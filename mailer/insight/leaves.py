@@ -17,7 +17,6 @@ from sqlalchemy import (
     and_,
     false,
     literal,
-    literal_column,
     not_,
     or_,
     select,
@@ -27,7 +26,16 @@ from sqlalchemy import (
 from mailer.config import Settings
 from mailer.measuring import Individual, are_measured
 from mailer.models import ChunkState, Handover, Verdict
-from mailer.tables import campaign_stories, campaigns, chunks, deliveries, events, issues, links
+from mailer.tables import (
+    campaign_stories,
+    campaigns,
+    chunks,
+    deliveries,
+    events,
+    holds_the_place,
+    issues,
+    links,
+)
 from subscribers.models import ConsentAction, ConsentPurpose
 from subscribers.segment_leaves import days_value, first_day, own_leaves
 from subscribers.segment_leaves import registry as by_name
@@ -230,7 +238,7 @@ def _has_letter(target: _Target) -> ColumnElement[bool]:
     letter = select(literal(1)).where(
         deliveries.c.issue_id == target.issue_id,
         deliveries.c.subscriber_id == subscriber.c.id,
-        _holds_the_place(),
+        holds_the_place(),
     )
     return letter.exists()
 
@@ -248,15 +256,9 @@ def _not_handed_over(target: _Target) -> Select[Any]:
             or_(campaign != target.campaign_id, not_(is_whole)),
             or_(deliveries.c.campaign_id != target.campaign_id, deliveries.c.handover != Handover.ACCEPTED),
             deliveries.c.subscriber_id.is_not(None),
-            _holds_the_place(),
+            holds_the_place(),
         )
     )
-
-
-def _holds_the_place() -> ColumnElement[bool]:
-    withheld: ColumnElement[str] = literal_column("'withheld'")
-    dropped: ColumnElement[str] = literal_column("'dropped'")
-    return or_(deliveries.c.handover != withheld, deliveries.c.reason == dropped)
 
 
 def _campaign(connection: Connection, value: Any, at: str) -> _Target:

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 
 from sqlalchemy import Connection, select
 
-from mailer import dialect
 from mailer.tables import counters
+from subscribers.tables import upsert
 
 # Events that belong to no delivery of ours, and rows of a POST that were no events.
 UNKNOWN_DELIVERIES = "events of unknown deliveries"
@@ -16,7 +16,7 @@ def add(connection: Connection, amounts: Mapping[str, int]) -> None:
     """Add to totals; zero adds nothing and makes no row."""
     for name, amount in amounts.items():
         if amount:
-            statement = dialect.insert(connection, counters).values(name=name, value=amount)
+            statement = upsert(counters).values(name=name, value=amount)
             connection.execute(
                 statement.on_conflict_do_update(
                     index_elements=["name"], set_={"value": counters.c.value + statement.excluded.value}
