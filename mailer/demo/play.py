@@ -65,7 +65,7 @@ def _folder(folder: Path | None) -> Iterator[Path]:
 def new_site(folder: Path) -> Mailer:
     """A site as `init` lays it out, on free ports."""
     Mailer.init(folder)
-    web, admin, sandbox = _free_ports(3)
+    web, admin, sandbox = free_ports(3)
     site.set_keys(
         folder / "config.toml",
         {
@@ -79,7 +79,7 @@ def new_site(folder: Path) -> Mailer:
     return Mailer.open(folder / "config.toml")
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
     with contextlib.ExitStack() as held:
         sockets = [held.enter_context(socket.socket()) for _ in range(count)]
         for each in sockets:

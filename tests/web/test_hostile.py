@@ -198,9 +198,7 @@ def test_a_token_that_was_cut_or_bent_opens_nothing(
         assert client.post(f"/{door}/{each}", data={"do": "return"}).status_code in (404, 405)
 
 
-@pytest.mark.parametrize(
-    "kind", ["application/json", "multipart/form-data", "text/xml; charset=x", ""]
-)
+@pytest.mark.parametrize("kind", ["application/json", "multipart/form-data", "text/xml; charset=x", ""])
 def test_the_type_of_a_body_decides_nothing(client: TestClient, sample: Sample, kind: str) -> None:
     place = f"/p/{sample.token(Purpose.PREFS, 'ada')}"
     answer = client.post(place, content=b"do=pause&weeks=4", headers={"Content-Type": kind})
