@@ -21,6 +21,11 @@ MAC_BYTES = 12  # 96 bits: guessing one at 10,000 tries a second takes 10**17 ye
 TOKEN_CHARACTERS = 24  # base64url of 1 + ID_BYTES + MAC_BYTES = 18 bytes, without padding
 
 
+# Custom args of a letter: SendGrid gives them back in each of its events.
+DELIVERY_ARG = "nl_d"  # the token of the delivery
+ATTEMPT_ARG = "nl_a"  # the id of the call
+
+
 class Purpose(StrEnum):
     """The door that a token opens; the value enters the HMAC and must never change."""
 
@@ -68,7 +73,7 @@ class Tokens:
         return base64.urlsafe_b64encode(bytes([self._numbers[0]]) + body + mac).decode("ascii")
 
     def sign_letters(self, numbers: Sequence[int]) -> list[LetterTokens]:
-        """All tokens of each of these letters, as `sign` makes them; the pads of the HMAC are hashed ahead."""
+        """All tokens of these letters, as `sign` makes them; the pads of the HMAC are hashed ahead."""
         pad = self._keys[0].ljust(hashlib.sha512().block_size, b"\0")
         inner = hashlib.sha512(bytes(byte ^ 0x36 for byte in pad) + LETTER + b"\0").copy
         outer = hashlib.sha512(bytes(byte ^ 0x5C for byte in pad)).copy

@@ -10,6 +10,7 @@ from datetime import datetime
 
 import orjson
 
+from mailer.delivery.masking import masked
 from mailer.delivery.transport import (
     Accepted,
     Answer,
@@ -40,7 +41,6 @@ _BODY_FIELDS = re.compile(
     r"^(from|reply_to|reply_to_list|subject|content|headers|categories|category|template_id|tracking_settings"
     r"|mail_settings|asm|send_at|batch_id|custom_args|attachments|sections|ip_pool_name)\b"
 )
-_ADDRESS = re.compile(r"[^\s<>\"'(),:;]+@[^\s<>\"'(),:;]+")
 
 _STOPS: dict[int, tuple[str, str]] = {
     401: (
@@ -111,12 +111,6 @@ def wait_seconds(headers: Mapping[str, str], now: datetime) -> float:
     return DEFAULT_WAIT_SECONDS
 
 
-def masked(text: str) -> str:
-    """A provider's words without addresses or control characters, cut to a line."""
-    clean = "".join(character if character.isprintable() else " " for character in text)
-    return _ADDRESS.sub("(address)", clean)[:DETAIL_MAX_CHARACTERS].strip()
-
-
 def _bad_request(errors: Sequence[tuple[str, str]], recipients: int) -> Answer:
     places: set[int] = set()
     about_body = False
@@ -157,4 +151,4 @@ def _errors(body: bytes) -> list[tuple[str, str]]:
 
 def _said(errors: Sequence[tuple[str, str]]) -> str:
     parts = [f"{field}: {message}" if field else message for field, message in errors[:3]]
-    return masked("; ".join(part for part in parts if part))
+    return masked("; ".join(part for part in parts if part), most_characters=DETAIL_MAX_CHARACTERS)

@@ -16,10 +16,8 @@ import orjson
 
 from mailer.delivery.transport import Call
 from mailer.editions.links import NAMELESS
-from mailer.links import NAME_MAX_CHARACTERS, Doors, Purpose, Slot, Slots, Tokens
+from mailer.links import ATTEMPT_ARG, DELIVERY_ARG, NAME_MAX_CHARACTERS, Doors, Purpose, Slot, Slots, Tokens
 
-DELIVERY_ARG = "nl_d"
-ATTEMPT_ARG = "nl_a"
 # SendGrid, Mail Send: substitutions of one personalization, and custom args of one message.
 SUBSTITUTIONS_MAX_BYTES = 10_000
 CUSTOM_ARGS_MAX_BYTES = 10_000

@@ -17,9 +17,10 @@ from sqlalchemy import insert
 from mailer.config import Settings
 from mailer.database import Database
 from mailer.delivery import preflight
-from mailer.delivery.answers import masked
+from mailer.delivery.answers import DETAIL_MAX_CHARACTERS
 from mailer.delivery.audience import is_allowed
 from mailer.delivery.body import ONE_CLICK, TRACKING_OFF, draw_nonce, plain_name
+from mailer.delivery.masking import masked
 from mailer.delivery.transport import Accepted, Answer, Call, Stopped, Transport
 from mailer.editions.compose import compose, whole
 from mailer.editions.content import EditionContent, Selection
@@ -198,6 +199,6 @@ def _refusal(answer: Answer) -> NewsletterError:
         return NewsletterError(f"{answer.reason}.", cure=answer.cure)
     detail = answer.detail if not isinstance(answer, Accepted) else ""
     return NewsletterError(
-        f"the test letter was not accepted: {masked(detail)}.",
+        f"the test letter was not accepted: {masked(detail, most_characters=DETAIL_MAX_CHARACTERS)}.",
         cure="Is [sendgrid] host right? 'mailer sandbox' starts a SendGrid on this machine.",
     )

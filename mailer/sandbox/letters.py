@@ -16,11 +16,11 @@ from typing import Any, Literal, cast
 
 import orjson
 
+from mailer.links import ATTEMPT_ARG
 from mailer.sandbox.mailbox import Mailbox, Recipient, Row
 from mailer.sandbox.rules import recipients
 
 Order = Literal["given", "reversed"]
-ATTEMPT_ARG = "nl_a"  # the custom arg that names our attempt (design, section 6)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,13 +15,11 @@ from typing import Any
 
 import orjson
 
+from mailer.delivery.masking import masked
+from mailer.links import ATTEMPT_ARG, DELIVERY_ARG
 from mailer.models import Verdict
 from mailer.tracking.agents import judge_agent, rule_name
 from mailer.tracking.consequences import Effect, effect_of
-
-# Custom args of our personalizations: they come back flattened into each event.
-DELIVERY_ARG = "nl_d"
-ATTEMPT_ARG = "nl_a"
 
 SENDGRID_PREFIX = "sg:"
 HASH_PREFIX = "h:"
@@ -35,8 +33,6 @@ STATUS = re.compile(r"\d\.\d{1,3}\.\d{1,3}")
 ATTEMPT_ID = re.compile(r"[0-9a-f]{32}")
 MESSAGE_ID = re.compile(r"[A-Za-z0-9_-]{1,100}")
 REASON_MAX_CHARACTERS = 200
-# Beyond this a reason is not even looked at: masking is linear, a megabyte of it is still too much.
-REASON_READ_CHARACTERS = 2000
 
 # SendGrid's classes of bounces; another text is kept as "Other".
 CLASSIFICATIONS = frozenset(
@@ -51,16 +47,6 @@ CLASSIFICATIONS = frozenset(
     )
 )
 OTHER_CLASSIFICATION = "Other"
-
-# A piece of a reason between spaces and brackets; searching `.*@.*` itself would be quadratic.
-_PIECE = re.compile(r"[^\s<>\"'()\[\],;]+")
-_AT = re.compile(r"@|%40|=40", re.IGNORECASE)
-_IPV4 = re.compile(r"\b\d{1,3}(?:\.\d{1,3}){3}\b")
-_IPV6 = re.compile(r"(?<![\w:])(?:[0-9a-f]{0,4}:){2,7}[0-9a-f]{0,4}(?![\w:])", re.IGNORECASE)
-MASKED_ADDRESS = "[address]"
-MASKED_IP = "[ip]"
-# Shorter local parts are words that a reason may hold by chance.
-LOCAL_PART_MIN_CHARACTERS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,22 +103,6 @@ def read_row(entry: Mapping[str, Any]) -> EventRow:
         detail=_detail(kind, entry, family),
         effect=effect_of(entry),
     )
-
-
-def mask(reason: str, address: str = "") -> str:
-    """A mail server's words without addresses and IPs, cut to what a page shows."""
-    if not reason:
-        return ""
-    text = " ".join(reason[:REASON_READ_CHARACTERS].split())
-    text = _PIECE.sub(lambda piece: MASKED_ADDRESS if _AT.search(piece[0]) else piece[0], text)
-    text = _IPV6.sub(MASKED_IP, _IPV4.sub(MASKED_IP, text))
-    local = address.partition("@")[0]
-    # Most reasons do not name the mailbox; a pattern for each address costs 0.1 ms.
-    if len(local) >= LOCAL_PART_MIN_CHARACTERS and local.casefold() in text.casefold():
-        whole_word = rf"(?<!\w){re.escape(local)}(?!\w)"
-        text = re.sub(whole_word, MASKED_ADDRESS, text, flags=re.IGNORECASE)
-    printable = "".join(character for character in text if character.isprintable())
-    return printable[:REASON_MAX_CHARACTERS]
 
 
 def _is_event(entry: Mapping[str, Any]) -> bool:
@@ -196,7 +166,7 @@ def _detail(kind: str, entry: Mapping[str, Any], family: str) -> dict[str, Any]:
         "type": _matching(WORD, entry.get("type")),
         "status": _matching(STATUS, entry.get("status")),
         "classification": classification,
-        "reason": mask(_text(entry.get("reason")), address),
+        "reason": masked(_text(entry.get("reason")), address, most_characters=REASON_MAX_CHARACTERS),
         "attempt": _small_number(entry.get("attempt")),
         "agent": family,
     }

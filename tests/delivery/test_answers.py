@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mailer.delivery.answers import LONGEST_WAIT_SECONDS, masked, read, wait_seconds
+from mailer.delivery.answers import LONGEST_WAIT_SECONDS, read, wait_seconds
 from mailer.delivery.transport import (
     Accepted,
     BadBody,
@@ -126,7 +126,6 @@ def test_every_answer_has_a_known_outcome_and_only_a_202_is_accepted(
 
 
 def test_no_address_of_a_providers_words_is_kept() -> None:
-    assert "@" not in masked('bad address "Jo <jo.doe@example.com>" (x@y), z@w;')
     assert answer(400, errors(("personalizations.0", "jo@example.com is bad"))).detail == (  # type: ignore[attr-defined]
-        "personalizations.0: (address) is bad"
+        "personalizations.0: [address] is bad"
     )

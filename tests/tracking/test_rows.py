@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mailer.tracking.consequences import effect_of
-from mailer.tracking.rows import mask, read_row, read_rows
+from mailer.tracking.rows import read_row, read_rows
 from tests.conftest import SHARED
 
 MALFORMED = SHARED / "sendgrid" / "events" / "04_malformed_and_unknown.json"
@@ -83,27 +83,6 @@ def test_times_are_read_as_numbers_and_as_text(stamp: object) -> None:
 @pytest.mark.parametrize("stamp", [None, True, "soon", -5, 10**30, "1e400", [], {}])
 def test_a_time_that_is_none_is_left_out(stamp: object) -> None:
     assert read_row({"event": "open", "timestamp": stamp}).occurred_at is None
-
-
-@pytest.mark.parametrize(
-    ("said", "kept"),
-    [
-        ("550 5.1.1 <ada.low@example.com> unknown", "550 5.1.1 <[address]> unknown"),
-        ("mailto:x@example.org; try later", "[address]; try later"),
-        ("user ada.low does not exist", "user [address] does not exist"),
-        ("VERP bounce+ada=example.com@mx.example.org", "VERP [address]"),
-        ("blocked ada%40example.com from 203.0.113.9", "blocked [address] from [ip]"),
-        ("from 2001:db8::25:1 refused", "from [ip] refused"),
-        ("two\r\nlines\x00here", "two lineshere"),
-    ],
-)
-def test_a_reason_names_no_address_and_no_ip(said: str, kept: str) -> None:
-    assert mask(said, "Ada.Low@example.com") == kept
-
-
-def test_a_reason_of_any_length_is_masked_quickly_and_cut() -> None:
-    assert len(mask("x" * 3_000_000)) == 200
-    assert mask("a" * 1_999 + "@") == "[address]"
 
 
 @pytest.mark.parametrize(
