@@ -133,7 +133,7 @@ def _dark(brand: str) -> Palette:
     link = readable(mix(brand, _WHITE, 0.3), card, panel, page, minimum=COMFORTABLE)
     masthead = readable(mix(brand, card, 0.5), "#FFFFFF", minimum=COMFORTABLE)
     strip = mix(masthead, "#000000", 0.25)
-    footer = page
+    footer = mix(strip, "#000000", 0.35)  # deeper than the strip: the letter ends where the page goes on
     return Palette(
         page=page,
         card=card,
@@ -156,8 +156,8 @@ def _dark(brand: str) -> Palette:
         on_button=readable(_INK, link),
         footer=footer,
         on_footer="#E6EAF1",
-        footer_quiet=readable("#A3AEBF", footer),
-        footer_rule="#323D50",
+        footer_quiet=readable("#B4BDCC", footer),
+        footer_rule=mix(footer, _WHITE, 0.24),
     )
 
 
