@@ -265,12 +265,6 @@ DROPPED = "dropped"
 HOLDS_THE_PLACE = f"handover <> '{Handover.WITHHELD}' OR reason = '{DROPPED}'"
 
 
-# Why a letter in doubt was given up: it may have arrived, so that its place stays taken.
-DROPPED = "dropped"
-# Nobody gets an issue twice; a cancelled letter that never left frees the place.
-HOLDS_THE_PLACE = f"handover <> '{Handover.WITHHELD}' OR reason = '{DROPPED}'"
-
-
 class Delivery(SQLModel, table=True):
     """One edition for one reader: the letter and its fate."""
 

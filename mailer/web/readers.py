@@ -33,7 +33,6 @@ from mailer.web.pages import (
 from subscribers import choices, roster
 from subscribers.models import ChosenBy
 from subscribers.tables import upsert
-from subscribers.tables import upsert
 
 # The weeks a reader may ask for silence.
 PAUSE_WEEKS = (2, 4, 8, 12)
