@@ -151,7 +151,7 @@ class _Body:
         story = self._story
         if (label := self._words.label(row.core)) is not None:
             self._label_line(row, label)
-        elif self._is_under_title and urls.is_meant_as_url(strip_bullet(row.core)):
+        elif self._is_under_title and urls.is_meant_as_url(_undecorated(row.core)):
             self._url_line(row)
         elif split_emoji(row.core)[0]:
             self._emoji_line(row)
@@ -174,7 +174,7 @@ class _Body:
             self._end_confused_story(row)
 
     def _url_line(self, row: Row) -> None:
-        bare = strip_bullet(row.core)
+        bare = _undecorated(row.core)
         tokens = re.split(r"(\s+)", bare)
         for url in tokens[::2]:
             if (fault := urls.fault_of(url)) is not None:
@@ -287,6 +287,11 @@ class _Body:
 
     def _in_unknown(self, row: Row) -> None:
         self._sheet.misplace(row)
+
+
+def _undecorated(core: str) -> str:
+    """A line under a title without bullet or emoji: `🔗 https://…`."""
+    return split_emoji(strip_bullet(core))[2]
 
 
 def _with_own_url(text: str) -> tuple[str, str, str | None, str]:

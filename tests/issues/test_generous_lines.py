@@ -60,3 +60,12 @@ def test_a_number_without_a_source_is_cured_where_the_source_belongs() -> None:
     document = read("One [1]\nhttps://example.com/one\nKey point: A.\nTwo [2]\nKey point: B [2].\n")
     cures = [(w.line, w.cure) for w in document.warnings if w.field == "citation"]
     assert cures == [(4, "Give story 2 its URL.")]
+
+
+@pytest.mark.parametrize("line", ["🔗 https://example.com/one", "- 👉 https://example.com/one"])
+def test_an_address_may_have_an_emoji_in_front(line: str) -> None:
+    source = small("https://example.com/one\nContext", f"{line}\nContext")
+    document = read(source)
+    assert document.stories[0].urls == ("https://example.com/one",)
+    assert document.unplaced == ()
+    assert serialize(document) == source.encode()
