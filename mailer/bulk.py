@@ -12,10 +12,29 @@ from functools import lru_cache
 from typing import Any
 
 import orjson
-from sqlalchemy import JSON, Connection, Dialect, Select, Table, TextClause, func, insert, select, text
+from sqlalchemy import (
+    JSON,
+    ColumnElement,
+    Connection,
+    Dialect,
+    Select,
+    Table,
+    TextClause,
+    Update,
+    bindparam,
+    func,
+    insert,
+    literal_column,
+    select,
+    text,
+    update,
+)
 
 from mailer import dialect
 from subscribers.models import UTCTime
+
+# Of the new values of a row, beside those it has.
+Condition = Callable[[Mapping[str, ColumnElement[Any]]], ColumnElement[bool]]
 
 
 def insert_rows(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -25,10 +44,8 @@ def insert_rows(connection: Connection, table: Table, rows: Sequence[Mapping[str
     if not dialect.is_sqlite(connection):
         connection.execute(insert(table), [dict(row) for row in rows])
         return
-    names = tuple(rows[0])
-    binders = _binders(table, names, connection.dialect)
-    values = [[bind(row[name]) if bind else row[name] for name, bind in binders] for row in rows]
-    connection.execute(_insert_json(table, names), {"rows": orjson.dumps(values).decode()})
+    statement = _insert_json(table, tuple(rows[0]))
+    connection.execute(statement, {"rows": _as_json(connection, table, rows)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +57,15 @@ class PackedQuery:
 
     @classmethod
     def of(cls, query: Select[Any]) -> "PackedQuery":
-        return cls(query, select(func.json_group_array(func.json_array(*query.subquery().c))))
+        return cls(query, _packed(query))
+
+    @classmethod
+    def among(cls, query: Select[Any], column: ColumnElement[Any]) -> "PackedQuery":
+        """`query` of the rows whose `column` is among those given to `fetch_among`."""
+        return cls(
+            query.where(column == func.any(text(":among"))),
+            _packed(query.where(column.in_(text("SELECT value FROM json_each(:among)")))),
+        )
 
     def fetch(self, connection: Connection, parameters: Mapping[str, Any]) -> list[list[Any]]:
         """The rows for these parameters; a truth may be 0 or 1 in them."""
@@ -49,17 +74,56 @@ class PackedQuery:
         rows: list[list[Any]] = orjson.loads(connection.execute(self.packed, parameters).scalar_one())
         return rows
 
-    def fetch_ids(self, connection: Connection, ids: Sequence[int]) -> list[list[Any]]:
-        """The rows for these ids, of a query that has a condition made by `any_of`."""
-        listed = orjson.dumps(ids).decode() if dialect.is_sqlite(connection) else list(ids)
-        return self.fetch(connection, {"ids": listed})
+    def fetch_among(self, connection: Connection, wanted: Sequence[int] | Sequence[str]) -> list[list[Any]]:
+        """The rows of a query made by `among`."""
+        listed = orjson.dumps(wanted).decode() if dialect.is_sqlite(connection) else list(wanted)
+        return self.fetch(connection, {"among": listed})
 
 
-def any_of(connection: Connection, column: Any) -> Any:
-    """The condition that a column is one of the ids in the parameter `:ids`; the text never changes."""
-    if dialect.is_sqlite(connection):
-        return column.in_(text("SELECT value FROM json_each(:ids)"))
-    return column == func.any(text(":ids"))
+def update_rows(
+    connection: Connection,
+    table: Table,
+    rows: Sequence[Mapping[str, Any]],
+    condition: Condition,
+) -> None:
+    """Give each row, told by its `id`, its own values where `condition` of the new ones holds."""
+    if not rows:
+        return
+    names = tuple(rows[0])
+    if not dialect.is_sqlite(connection):
+        new = {name: bindparam(f"new_{name}", type_=table.c[name].type) for name in names}
+        connection.execute(
+            _update_to(table, new, condition),
+            [{f"new_{name}": row[name] for name in names} for row in rows],
+        )
+        return
+    statement = _update_json(table, names, condition)
+    connection.execute(statement, {"rows": _as_json(connection, table, rows)})
+
+
+@lru_cache(maxsize=32)
+def _update_json(table: Table, names: tuple[str, ...], condition: Condition) -> Update:
+    given = [
+        literal_column(f"json_extract(value, '$[{place}]')", table.c[name].type).label(name)
+        for place, name in enumerate(names)
+    ]
+    incoming = select(*given).select_from(text("json_each(:rows)")).subquery("incoming")
+    return _update_to(table, dict(incoming.c.items()), condition)
+
+
+def _update_to(table: Table, new: Mapping[str, ColumnElement[Any]], condition: Condition) -> Update:
+    values = {name: value for name, value in new.items() if name != "id"}
+    return update(table).where(table.c.id == new["id"], condition(new)).values(values)
+
+
+def _as_json(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> str:
+    binders = _binders(table, tuple(rows[0]), connection.dialect)
+    values = [[bind(row[name]) if bind else row[name] for name, bind in binders] for row in rows]
+    return orjson.dumps(values).decode()
+
+
+def _packed(query: Select[Any]) -> Select[Any]:
+    return select(func.json_group_array(func.json_array(*query.subquery().c)))
 
 
 @lru_cache(maxsize=32)
@@ -91,7 +155,7 @@ def _utc_text(at: datetime | None) -> str | None:
         return None
     if at.tzinfo is None:
         raise ValueError(f"a time without a zone cannot be stored: {at!r}")
-    return at.astimezone(UTC).replace(tzinfo=None).isoformat(" ", "microseconds")
+    return at.astimezone(UTC).isoformat(" ", "microseconds")[: -len("+00:00")]
 
 
 def _json_text(value: Any) -> str:

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, and_, bindparam, case, or_, update
+from sqlalchemy import ColumnElement, Connection, and_, case, or_, update
 
+from mailer import bulk
 from mailer.models import Fate
 from mailer.tables import deliveries, suppressions
 from subscribers import roster, suppression
@@ -107,18 +108,20 @@ def raise_fates(connection: Connection, consequences: Sequence[Consequence]) -> 
     if not best:
         return
     fates = list(Fate)
-    stored_rank = case(RANK, value=deliveries.c.fate)
-    is_higher = stored_rank < bindparam("rank")
-    is_earlier = and_(stored_rank == bindparam("rank"), deliveries.c.fate_at > bindparam("at"))
-    connection.execute(
-        update(deliveries)
-        .where(deliveries.c.id == bindparam("delivery"), or_(is_higher, is_earlier))
-        .values(fate=bindparam("new_fate"), fate_at=bindparam("at")),
-        [
-            {"delivery": delivery, "rank": rank, "at": at, "new_fate": fates[rank].value}
-            for delivery, (rank, at) in best.items()
-        ],
-    )
+    rows = [
+        {"id": delivery, "fate": fates[rank].value, "fate_at": at} for delivery, (rank, at) in best.items()
+    ]
+    bulk.update_rows(connection, deliveries, rows, _is_further)
+
+
+def _is_further(new: Mapping[str, ColumnElement[Any]]) -> ColumnElement[bool]:
+    """Whether a fate outranks the stored one, or is the same and earlier."""
+    is_earlier = and_(new["fate"] == deliveries.c.fate, new["fate_at"] < deliveries.c.fate_at)
+    return or_(_rank(new["fate"]) > _rank(deliveries.c.fate), is_earlier)
+
+
+def _rank(fate: ColumnElement[Any]) -> ColumnElement[int]:
+    return case(RANK, value=fate)
 
 
 def _suppress(connection: Connection, key_hash: str, reason: SuppressionReason, now: datetime) -> None:

@@ -15,7 +15,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 import structlog
-from sqlalchemy import Connection, Select, select, update
+from sqlalchemy import Connection, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from mailer import bulk
@@ -38,6 +38,17 @@ LOG_HITS = 3_000
 # Links of the campaigns people still click; a row takes about 300 bytes.
 LINK_CACHE = 50_000
 OWN_PREFIX = "w:"
+
+# Campaign, reader and consent of the letters that a group is of.
+_LETTERS = bulk.PackedQuery.among(
+    select(
+        deliveries.c.id,
+        deliveries.c.campaign_id,
+        deliveries.c.subscriber_id,
+        subscribers.c.track_consent,
+    ).outerjoin(subscribers, subscribers.c.id == deliveries.c.subscriber_id),
+    deliveries.c.id,
+)
 
 log = structlog.get_logger()
 
@@ -88,7 +99,6 @@ class HitWriter:
         self._queue: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._keeper = _LogKeeper(database)
-        self._letters: bulk.PackedQuery | None = None
         self._links: dict[int, tuple[int, str]] = {}
         # When each delivery was last asked with HEAD. Kept in memory only, since a HEAD is no event: a
         # restart forgets at most ten seconds of them.
@@ -176,9 +186,7 @@ class HitWriter:
     def _askers(self, connection: Connection, hits: Sequence[Hit]) -> list[_Asker | None]:
         letters = [self._tokens.open(Purpose.TRACK, hit.token) for hit in hits]
         ids = {number for number in letters if number is not None}
-        if self._letters is None:
-            self._letters = bulk.PackedQuery.of(_letters(connection))
-        rows = self._letters.fetch_ids(connection, sorted(ids)) if ids else ()
+        rows = _LETTERS.fetch_among(connection, sorted(ids)) if ids else ()
         individual = self._settings.tracking.individual
         known = {
             number: _Asker(
@@ -334,20 +342,6 @@ class _LogKeeper:
         except SQLAlchemyError as error:
             # Nothing is lost: the log is longer until the next walk.
             log.warning("the log was not brought home", error=type(error).__name__)
-
-
-def _letters(connection: Connection) -> Select[Any]:
-    """Campaign, reader and consent of the deliveries in `:ids`."""
-    return (
-        select(
-            deliveries.c.id,
-            deliveries.c.campaign_id,
-            deliveries.c.subscriber_id,
-            subscribers.c.track_consent,
-        )
-        .outerjoin(subscribers, subscribers.c.id == deliveries.c.subscriber_id)
-        .where(bulk.any_of(connection, deliveries.c.id))
-    )
 
 
 def _set_results(answers: Sequence[tuple["asyncio.Future[Landing]", Landing]]) -> None:

@@ -32,6 +32,20 @@ ROWS_A_TRANSACTION = 1_000
 MARK_KIND = "unreadable"
 
 
+_KEYS = bulk.PackedQuery.among(select(events.c.dedupe_key), events.c.dedupe_key)
+_LETTERS = bulk.PackedQuery.among(
+    select(
+        deliveries.c.id,
+        deliveries.c.campaign_id,
+        deliveries.c.subscriber_id,
+        subscribers.c.key_hash,
+        subscribers.c.track_consent,
+        deliveries.c.handover,
+    ).outerjoin(subscribers, subscribers.c.id == deliveries.c.subscriber_id),
+    deliveries.c.id,
+)
+
+
 @dataclass(frozen=True, slots=True)
 class IngestReport:
     """What became of the rows of a POST; `unknown` of the stored ones have no delivery of ours.
@@ -137,8 +151,7 @@ def _not_stored(connection: Connection, rows: Iterable[EventRow]) -> list[EventR
 
 
 def _known(connection: Connection, keys: Iterable[str]) -> set[str]:
-    query = select(events.c.dedupe_key).where(events.c.dedupe_key.in_(list(keys)))
-    return set(connection.execute(query).scalars())
+    return {key for (key,) in _KEYS.fetch_among(connection, list(keys))}
 
 
 def _letters_of(
@@ -159,18 +172,7 @@ def _letters_of(
 def _letters(connection: Connection, ids: set[int]) -> dict[int, _Letter]:
     if not ids:
         return {}
-    rows = connection.execute(
-        select(
-            deliveries.c.id,
-            deliveries.c.campaign_id,
-            deliveries.c.subscriber_id,
-            subscribers.c.key_hash,
-            subscribers.c.track_consent,
-            deliveries.c.handover,
-        )
-        .outerjoin(subscribers, subscribers.c.id == deliveries.c.subscriber_id)
-        .where(deliveries.c.id.in_(ids))
-    )
+    rows = _LETTERS.fetch_among(connection, sorted(ids))
     return {row[0]: _Letter(row[0], row[1], row[2], row[3], bool(row[4]), row[5]) for row in rows}
 
 
