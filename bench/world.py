@@ -4,6 +4,7 @@ Set-wise SQL for SQLite, the same rows every time: a reader's properties follow 
 hash. Three campaigns of one letter for each reader, with the events that such letters bring.
 """
 
+import json
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -12,6 +13,7 @@ from pathlib import Path
 from sqlalchemy import Connection, text
 
 from mailer.database import Database
+from subscribers import attributes
 
 READERS = 1_000_000
 CAMPAIGNS = 3
@@ -56,7 +58,7 @@ def _people(connection: Connection, readers: int) -> None:
               timezone, frequency, source, attributes, track_consent, created_at, last_engaged_on,
               last_clicked_on)
             SELECT id, 'reader' || id || '@example.com', 'reader' || id || '@example.com',
-              printf('%016x', id * 2654435761 % 4294967296) || printf('%048x', id), 'Reader ' || id,
+              printf('%016x', id * 2654435761 % 4294967296) || printf('%016x', id), 'Reader ' || id,
               CASE WHEN a < 950 THEN 'active' WHEN a < 980 THEN 'unsubscribed' ELSE 'pending' END,
               b < 300, CASE WHEN b < 300 THEN 0 ELSE 1 + b % 7 END,
               CASE WHEN c < 800 THEN {_pick("c", ZONES)} END, 'weekly', 'bench',
@@ -86,6 +88,7 @@ def _people(connection: Connection, readers: int) -> None:
             ORDER BY key_hash"""
         )
     )
+    _attributes(connection)
     for number, slug, modulus in ((1, "internal", 5000), (2, "congress-2026", 3), (3, "everybody", 1)):
         values = {"number": number, "slug": slug, "modulus": modulus, "now": _stamp(NOW)}
         connection.execute(
@@ -98,6 +101,24 @@ def _people(connection: Connection, readers: int) -> None:
             ),
             values,
         )
+
+
+def _attributes(connection: Connection) -> None:
+    values = [("country", country) for country in COUNTRIES]
+    values += [("specialty", f"specialty {number}") for number in range(9)]
+    values += [("company", f"Example Hospital {number}") for number in range(5000)]
+    attributes.ensure(connection, values)
+    numbered = json.dumps([[name, value, attributes.id_of(name, value)] for name, value in values])
+    connection.execute(
+        text(
+            """WITH numbered AS MATERIALIZED (SELECT value ->> 0 AS name, value ->> 1 AS value,
+              value ->> 2 AS id FROM json_each(:numbered))
+            INSERT INTO attribute_holder (attribute_id, subscriber_id)
+            SELECT numbered.id, subscriber.id FROM subscriber, json_each(subscriber.attributes) AS held
+            JOIN numbered ON numbered.name = held.key AND numbered.value = held.value ORDER BY 1, 2"""
+        ),
+        {"numbered": numbered},
+    )
 
 
 def _campaign(connection: Connection, number: int, readers: int) -> None:

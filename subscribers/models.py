@@ -19,6 +19,7 @@ from sqlalchemy import (
     Index,
     Integer,
     String,
+    Text,
     TypeDecorator,
     text,
 )
@@ -125,6 +126,7 @@ class Subscriber(SQLModel, table=True):
             "last_engaged_on",
             "last_clicked_on",
             "created_at",
+            "timezone",
         ),
         {"sqlite_autoincrement": True},  # an id is never given to a second person: tokens are derived from it
     )
@@ -153,6 +155,29 @@ class Subscriber(SQLModel, table=True):
     # The day, not the hour, of the last human open or click (consent given): list hygiene only.
     last_engaged_on: date | None = None
     last_clicked_on: date | None = None  # the same of clicks alone
+
+
+class Attribute(SQLModel, table=True):
+    """A name and a value that people have; derived from `subscriber.attributes`, as are its holders."""
+
+    __tablename__ = "attribute"
+    # A hash of name and value (attributes.id_of): unique without an index over long texts.
+    id: int = Field(sa_column=Column(BigId, primary_key=True, autoincrement=False))
+    name: str
+    folded: str = Field(sa_column=Column(Text, nullable=False))  # the value, casefolded in Python
+
+
+class AttributeHolder(SQLModel, table=True):
+    """Who has which value: what a segment counts without looking at a million people."""
+
+    __tablename__ = "attribute_holder"
+    __table_args__ = ({"sqlite_with_rowid": False},)
+    attribute_id: int = Field(
+        sa_column=Column(BigId, ForeignKey("attribute.id", ondelete="CASCADE"), primary_key=True)
+    )
+    subscriber_id: int = Field(
+        sa_column=Column(BigId, ForeignKey("subscriber.id", ondelete="CASCADE"), primary_key=True)
+    )
 
 
 class TopicChoice(SQLModel, table=True):

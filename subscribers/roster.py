@@ -1,7 +1,7 @@
 """People one by one: added, found, shown, leaving, pausing, coming back, erased.
 
 Decisions about who may be mailed again are taken here and nowhere else: staff and imports never bring
-back somebody who left; only the reader does, by a fresh sign-up. No letter is written here.
+back somebody who left; only the reader does, by a button of a letter. No letter is written here.
 """
 
 import re
@@ -13,7 +13,7 @@ from zoneinfo import available_timezones
 
 from sqlalchemy import Connection, Row, delete, insert, select, update
 
-from subscribers import choices, consent, lists, suppression
+from subscribers import attributes, choices, consent, lists, suppression
 from subscribers.addresses import Address, parse_address
 from subscribers.errors import NewsletterError, NotFound
 from subscribers.models import ChosenBy, ConsentAction, ConsentPurpose, SubscriberStatus
@@ -71,7 +71,7 @@ def add(
     """
     key_hash = suppression.key_hash(person.address.key, suppression_key)
     _require_free(connection, person.address.key, key_hash)
-    row = {
+    row: dict[str, Any] = {
         "email": person.address.email,
         "email_key": person.address.key,
         "key_hash": key_hash,
@@ -82,11 +82,12 @@ def add(
         "timezone": zone_named(person.timezone) if person.timezone.strip() else None,
         "frequency": "weekly",
         "source": source,
-        "attributes": dict(person.attributes or {}),
+        "attributes": {name: value for name, value in (person.attributes or {}).items() if value},
         "track_consent": person.track_consent,
         "created_at": now,
     }
     subscriber_id = connection.execute(insert(subscriber).values(row).returning(subscriber.c.id)).scalar_one()
+    attributes.add(connection, subscriber_id, row["attributes"])
     choices.set_choices(connection, subscriber_id, person.topics, by=chosen_by, now=now)
     for _, (list_id, _slug) in lists.ensure_lists(connection, person.lists, now=now).items():
         lists.add_members(connection, list_id, [subscriber_id], now=now)
@@ -306,6 +307,7 @@ def erase(
     suppression.suppress_erased(connection, row.key_hash, source=source, now=now)
     for step in extra_steps:
         step(connection, subscriber_id, row.email)
+    attributes.remove(connection, [(subscriber_id, pair) for pair in row.attributes.items()])
     for table in (topic_choice, list_member):
         connection.execute(delete(table).where(table.c.subscriber_id == subscriber_id))
     connection.execute(
@@ -367,7 +369,7 @@ def _require_free(connection: Connection, key: str, key_hash: str) -> None:
     if there.status == SubscriberStatus.UNSUBSCRIBED:
         raise NewsletterError(
             "this person left and is not added again.",
-            cure="Only they can ask to come back; a sign-up page is not there yet.",
+            cure="They can come back by themselves: 'Unsubscribe' in any letter leads to a button for it.",
         )
     raise NewsletterError(
         f"this address is here already ({there.status}).",

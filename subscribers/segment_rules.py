@@ -13,7 +13,7 @@ from datetime import datetime
 from difflib import get_close_matches
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, not_, or_
+from sqlalchemy import ColumnElement, Select, and_, not_, or_
 
 from subscribers.errors import NewsletterError, Problem
 
@@ -64,6 +64,9 @@ class Leaf:
     words: Callable[[Any], Phrase]
     # Often true of most of a list, and cheap to ask of a few: decides how a count takes off the suppressed.
     is_wide: bool = False
+    # `holders(argument)`: the ids of everybody of whom it is true, each once, from one index. A count of
+    # this condition alone then looks at those readers and at the few who may not be mailed.
+    holders: Callable[[Any], Select[Any]] | None = None
 
 
 @dataclass(frozen=True, slots=True)

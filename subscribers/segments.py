@@ -14,9 +14,11 @@ from sqlalchemy import ColumnElement, Connection, Select, and_, func, insert, se
 from subscribers import lists, segment_rules
 from subscribers.errors import NewsletterError, NotFound
 from subscribers.models import SubscriberStatus
-from subscribers.segment_rules import LeafRegistry, Moment, Rule, nearest
+from subscribers.segment_rules import Condition, LeafRegistry, Moment, Rule, nearest
 from subscribers.suppression import suppressed_readers
 from subscribers.tables import segment, subscriber
+
+_NOT_MAILED = tuple(status for status in SubscriberStatus if status != SubscriberStatus.ACTIVE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,14 +168,29 @@ def _is_active() -> ColumnElement[bool]:
 
 def _count(connection: Connection, rule: Rule, chosen: ColumnElement[bool]) -> int:
     def found(*where: ColumnElement[bool]) -> int:
-        query = select(func.count()).select_from(subscriber).where(*where)
-        return int(connection.execute(query).scalar_one())
+        return _scalar(connection, select(func.count()).select_from(subscriber).where(*where))
 
+    if isinstance(rule, Condition) and rule.leaf.holders is not None:
+        return _count_holders(connection, rule.leaf.holders(rule.argument))
     if _looks_at_everybody(rule) or not all(leaf.is_wide for leaf in segment_rules.leaves_of(rule)):
         return found(chosen, _base(rule))
     # Each of a million asked whether it is suppressed is dearer than the suppressed counted by themselves.
     stopped = subscriber.c.id.in_(suppressed_readers())
     return found(_is_active(), chosen) - found(stopped, _is_active(), chosen)
+
+
+def _count_holders(connection: Connection, holders: Select[Any]) -> int:
+    """Those of some readers who may be mailed: all of them without the few who may not."""
+    everybody = holders.subquery()
+    (their_id,) = everybody.c
+    left = select(subscriber.c.id).where(subscriber.c.status.in_(_NOT_MAILED))
+    is_kept_back = their_id.in_(left.union(suppressed_readers()))
+    count_all = select(func.count()).select_from(everybody)
+    return _scalar(connection, count_all) - _scalar(connection, count_all.where(is_kept_back))
+
+
+def _scalar(connection: Connection, query: Select[Any]) -> int:
+    return int(connection.execute(query).scalar_one())
 
 
 def _topics_in(rule: Any) -> Iterator[str]:

@@ -8,6 +8,8 @@ from subscribers.models import Subscriber
 _tables = Subscriber.metadata.tables
 
 subscriber: Table = _tables["subscriber"]
+attribute: Table = _tables["attribute"]
+attribute_holder: Table = _tables["attribute_holder"]
 topic: Table = _tables["topic"]
 topic_choice: Table = _tables["topic_choice"]
 mailing_list: Table = _tables["list"]

@@ -131,6 +131,7 @@ def _within_days(verb: str, last: Column[Any], individual: Individual) -> Leaf:
         read=read,
         condition=condition,
         words=words,
+        is_wide=True,
     )
 
 
@@ -185,6 +186,7 @@ def _received(connection: Connection) -> Leaf:
         condition=condition,
         words=lambda target: Phrase(f"received {target.words}", f"did not receive {target.words}"),
         is_wide=True,
+        holders=_receivers,
     )
 
 
@@ -241,6 +243,16 @@ def _has_letter(target: _Target) -> ColumnElement[bool]:
         holds_the_place(),
     )
     return letter.exists()
+
+
+def _receivers(target: _Target) -> Select[Any]:
+    """Everybody of whom `_received` is true, from the same index alone."""
+    return select(deliveries.c.subscriber_id).where(
+        deliveries.c.issue_id == target.issue_id,
+        deliveries.c.subscriber_id.is_not(None),
+        holds_the_place(),
+        deliveries.c.subscriber_id.not_in(_not_handed_over(target)),
+    )
 
 
 def _not_handed_over(target: _Target) -> Select[Any]:

@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
+import orjson
 from sqlalchemy import (
     ColumnElement,
     Connection,
@@ -28,7 +29,7 @@ from sqlalchemy import (
     update,
 )
 
-from subscribers import suppression
+from subscribers import attributes, suppression
 from subscribers.lists import ensure_lists
 from subscribers.models import (
     ChosenBy,
@@ -38,14 +39,22 @@ from subscribers.models import (
     SuppressionReason,
     UTCTime,
 )
-from subscribers.tables import consent, list_member, subscriber, topic, topic_choice, upsert
+from subscribers.tables import (
+    attribute_holder,
+    consent,
+    list_member,
+    subscriber,
+    topic,
+    topic_choice,
+    upsert,
+)
 from subscribers.tables import suppression as suppressed
 from subscribers.topics import slugs_of
 from subscribers.transfer import arrivals
-from subscribers.transfer.arrivals import JsonText, arrival, arrival_list
+from subscribers.transfer.arrivals import JsonText, arrival, arrival_attribute, arrival_list
 from subscribers.transfer.cells import ALL_TOPICS_MASK
 from subscribers.transfer.merging import Change, ImportRun, Known, merge
-from subscribers.transfer.people import UNSAID_TOPICS, Packed, Person, list_numbers
+from subscribers.transfer.people import NO_ATTRIBUTES, UNSAID_TOPICS, Packed, Person, list_numbers
 from subscribers.transfer.report import ImportReport
 
 # Less than 200 ms of one core: nobody else waits longer than that for the write lock. Larger chunks are
@@ -53,7 +62,7 @@ from subscribers.transfer.report import ImportReport
 CHUNK_ROWS = 8_000
 CHUNK_CHARACTERS = 4_000_000
 
-_LINE, _KEY_HASH, _LISTS = map(Person._fields.index, ("line", "key_hash", "lists"))
+_LINE, _KEY_HASH, _ATTRIBUTES, _LISTS = map(Person._fields.index, ("line", "key_hash", "attributes", "lists"))
 
 
 def apply_chunk(
@@ -81,7 +90,7 @@ def apply_chunk(
         report.updated += len(changes)
         report.unchanged += len(known) - len(changes)
         connection.execute(delete(arrival).where(arrival.c.subscriber_id.is_not(null())))
-    report.added += _insert_new(connection, run)
+    report.added += _insert_new(connection, people, run)
     arrivals.empty(connection)
 
 
@@ -214,6 +223,10 @@ def _write(connection: Connection, changes: Sequence[Change], run: ImportRun, bi
     ]
     if members:
         connection.execute(insert(list_member), members)
+    for change in changes:
+        attributes.add(connection, change.id, change.attributes_added)
+    lost = [(change.id, pair) for change in changes for pair in change.attributes_removed.items()]
+    attributes.remove(connection, lost)
     proofs = [
         {"subscriber_id": change.id, "wording_version": "", **proof._asdict()}
         for change in changes
@@ -226,7 +239,7 @@ def _write(connection: Connection, changes: Sequence[Change], run: ImportRun, bi
 # -- who is new ---------------------------------------------------------------------------------
 
 
-def _insert_new(connection: Connection, run: ImportRun) -> int:
+def _insert_new(connection: Connection, people: Sequence[Packed], run: ImportRun) -> int:
     """Insert everybody who is left in the temporary table; how many."""
     now = literal(run.now, UTCTime())
     reads = run.brings_readers
@@ -253,12 +266,12 @@ def _insert_new(connection: Connection, run: ImportRun) -> int:
     if not added:
         return 0
     # By the hash, not the address: the chunk is a range of hashes, so these are neighbours.
-    inserted = and_(
-        subscriber.c.key_hash == arrival.c.key_hash, subscriber.c.email_key == arrival.c.email_key
-    )
+    inserted = subscriber.c.key_hash == arrival.c.key_hash
     connection.execute(update(arrival).values(subscriber_id=subscriber.c.id).where(inserted))
     _insert_proofs(connection, run)
     _insert_choices(connection, now)
+    if "attributes" in run.fields:
+        _insert_attributes(connection, people)
     if run.list_ids:
         members = select(arrival_list.c.list_id, arrival.c.subscriber_id, now).join(
             arrival, arrival.c.line == arrival_list.c.line
@@ -276,6 +289,24 @@ def _insert_choices(connection: Connection, now: ColumnElement[Any]) -> None:
     )
     columns = ["subscriber_id", "topic", "chosen_at", "chosen_by"]
     connection.execute(insert(topic_choice).from_select(columns, chosen))
+
+
+def _insert_attributes(connection: Connection, people: Sequence[Packed]) -> None:
+    new = set(connection.execute(select(arrival.c.line)).scalars())
+    held = [
+        (person[_LINE], pair)
+        for person in people
+        if person[_LINE] in new and person[_ATTRIBUTES] != NO_ATTRIBUTES
+        for pair in orjson.loads(person[_ATTRIBUTES]).items()
+    ]
+    attributes.ensure(connection, {pair for _, pair in held})
+    arrivals.fill_attributes(connection, [(line, attributes.id_of(*pair)) for line, pair in held])
+    holders = (
+        select(arrival_attribute.c.attribute_id, arrival.c.subscriber_id)
+        .join(arrival, arrival.c.line == arrival_attribute.c.line)
+        .order_by(arrival_attribute.c.attribute_id, arrival.c.subscriber_id)
+    )
+    connection.execute(insert(attribute_holder).from_select(["attribute_id", "subscriber_id"], holders))
 
 
 def _insert_proofs(connection: Connection, run: ImportRun) -> None:

@@ -64,6 +64,14 @@ arrival = Table(
     prefixes=["TEMPORARY"],
 )
 
+arrival_attribute = Table(
+    "arrival_attribute",
+    _metadata,
+    Column("line", Integer),
+    Column("attribute_id", BigInteger),
+    prefixes=["TEMPORARY"],
+)
+
 arrival_list = Table(
     "arrival_list",
     _metadata,
@@ -72,12 +80,13 @@ arrival_list = Table(
     prefixes=["TEMPORARY"],
 )
 
+_TABLES = (arrival, arrival_attribute, arrival_list)
 _LINE, _LISTS = map(Person._fields.index, ("line", "lists"))
 
 
 def fill(connection: Connection, people: Sequence[Packed], run: ImportRun) -> None:
     """Put a chunk in; the chunk before is gone."""
-    for table in (arrival, arrival_list):
+    for table in _TABLES:
         connection.execute(CreateTable(table, if_not_exists=True))
         connection.execute(delete(table))
     pick = itemgetter(*map(Person._fields.index, run.fields))
@@ -91,13 +100,18 @@ def fill(connection: Connection, people: Sequence[Packed], run: ImportRun) -> No
     _insert(connection, arrival_list, ("line", "list_id"), members)
 
 
+def fill_attributes(connection: Connection, rows: list[tuple[int, int]]) -> None:
+    """Put in who has what: (line, attribute id)."""
+    _insert(connection, arrival_attribute, ("line", "attribute_id"), rows)
+
+
 def empty(connection: Connection) -> None:
     """Leave no address in the temporary table."""
-    for table in (arrival, arrival_list):
+    for table in _TABLES:
         connection.execute(delete(table))
 
 
-def _insert(connection: Connection, table: Table, names: Sequence[str], rows: list[Packed]) -> None:
+def _insert(connection: Connection, table: Table, names: Sequence[str], rows: Sequence[Packed]) -> None:
     """Insert rows without SQLAlchemy's work per value, which costs more than SQLite's."""
     if not rows:
         return

@@ -18,6 +18,7 @@ from mailer.tables import (
     links,
     revisions,
 )
+from subscribers import attributes
 from subscribers.tables import consent, subscriber
 
 EDITIONS: Mapping[str, tuple[list[str], list[int]]] = {
@@ -45,7 +46,7 @@ class World:
 
     def reader(self, name: str, *, consents: datetime | None = None, **values: Any) -> int:
         """Somebody who may be mailed; `consents` is when they agreed to be measured."""
-        row = {
+        row: dict[str, Any] = {
             "email": f"{name}@example.com",
             "email_key": f"{name}@example.com",
             "key_hash": f"hash-of-{name}",
@@ -57,6 +58,7 @@ class World:
         }
         number = _key(self.connection, insert(subscriber).values(row))
         self.readers[name] = number
+        attributes.add(self.connection, number, row["attributes"])
         if consents is not None:
             self.agreed(name, consents)
         return number

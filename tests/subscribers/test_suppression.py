@@ -25,8 +25,8 @@ def suppressed(site: PeopleSite, *emails: str) -> list[bool]:
     return [each in found for each in hashes]
 
 
-def test_the_hash_is_keyed_and_standard() -> None:
-    expected = hmac.new(SECRET.encode(), b"jane@example.com", hashlib.sha256).hexdigest()
+def test_the_hash_is_keyed_and_half_of_a_standard_one() -> None:
+    expected = hmac.new(SECRET.encode(), b"jane@example.com", hashlib.sha256).hexdigest()[:32]
     assert suppression.key_hash("jane@example.com", SECRET) == expected
     assert suppression.key_hash("jane@example.com", "other key") != expected
     with pytest.raises(ValueError, match="empty"):
