@@ -1,8 +1,9 @@
-"""The engines of a process: two that write, one that reads.
+"""The engines of a process: two that write, one that reads, one that only brings the log home.
 
 `ledger` commits to the disk (synchronous FULL): what it said happened survives a power cut.
 `tracking` commits to the log (NORMAL): a cut may cost the last hits, never a letter.
-`reader` cannot write. No network call belongs inside any of their blocks.
+`reader` cannot write. A freeze (`staging`) and an import (`bulk`) have a writing connection of their own
+while they last. No network call belongs inside any of their blocks.
 """
 
 from collections.abc import Callable, Iterator

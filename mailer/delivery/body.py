@@ -2,13 +2,14 @@
 
 Pure. One reader stands in each personalization, with nobody's name beside the address; what is a
 reader's own travels as substitutions, list headers and two opaque custom args. No topic, name or
-address stands anywhere else. It refuses a request in which an address stands twice.
+address stands anywhere else. It refuses a request in which an address stands twice. SendGrid's limits
+of 10,000 bytes need no check: a name is cut, and all else of a personalization has a fixed length.
 """
 
 import html
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from json.encoder import encode_basestring
 from typing import Any, NamedTuple
 
@@ -18,9 +19,6 @@ from mailer.delivery.transport import Call
 from mailer.editions.links import NAMELESS
 from mailer.links import ATTEMPT_ARG, DELIVERY_ARG, NAME_MAX_CHARACTERS, Doors, Purpose, Slot, Slots, Tokens
 
-# SendGrid, Mail Send: substitutions of one personalization, and custom args of one message.
-SUBSTITUTIONS_MAX_BYTES = 10_000
-CUSTOM_ARGS_MAX_BYTES = 10_000
 ONE_CLICK = "List-Unsubscribe=One-Click"  # RFC 8058, 3.1
 NONCE_CHARACTERS = 8
 # Base32 without what is read wrongly aloud; lower case, so that no `[[…]]` of a text looks alike.
@@ -39,15 +37,15 @@ TRACKING_OFF: dict[str, Any] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Letter:
-    """What all readers of a call share."""
+class FrozenEdition:
+    """What all readers of a call share: an edition as the freeze left it."""
 
     campaign_id: int
     sender: dict[str, Any]  # {"from": {"email", "name"}, "reply_to": {"email"} or None}
     subject: str
     html: str
     text: str
-    nonce: str
+    slot_nonce: str
 
 
 class Reader(NamedTuple):
@@ -60,7 +58,7 @@ class Reader(NamedTuple):
 
 
 def build(
-    letter: Letter,
+    edition: FrozenEdition,
     readers: Sequence[Reader],
     *,
     attempt_id: str,
@@ -70,19 +68,19 @@ def build(
     """The request for these readers. Raises ValueError when an address stands in it twice."""
     if len({reader.email.casefold() for reader in readers}) != len(readers):
         raise ValueError("an address stands twice in one request")
-    letter = _with_free_nonce(letter, readers)
+    edition = _with_free_nonce(edition, readers)
     body = {
-        "from": letter.sender["from"],
-        **({"reply_to": letter.sender["reply_to"]} if letter.sender.get("reply_to") else {}),
-        "subject": letter.subject,
+        "from": edition.sender["from"],
+        **({"reply_to": edition.sender["reply_to"]} if edition.sender.get("reply_to") else {}),
+        "subject": edition.subject,
         "content": [
-            {"type": "text/plain", "value": letter.text},
-            {"type": "text/html", "value": letter.html},
+            {"type": "text/plain", "value": edition.text},
+            {"type": "text/html", "value": edition.html},
         ],
         "tracking_settings": TRACKING_OFF,
         # JSON at once: a call would make and keep thousands of objects otherwise.
         "personalizations": orjson.Fragment(
-            _personalizations(letter, readers, attempt_id=attempt_id, tokens=tokens, doors=doors)
+            _personalizations(edition, readers, attempt_id=attempt_id, tokens=tokens, doors=doors)
         ),
     }
     return Call(body, orjson.dumps(body), len(readers))
@@ -96,21 +94,22 @@ def draw_nonce(*texts: str) -> str:
             return nonce
 
 
-def _with_free_nonce(letter: Letter, readers: Sequence[Reader]) -> Letter:
-    """The letter, its keys renamed when a reader's name contains them: replacing is blind to order."""
+def _with_free_nonce(edition: FrozenEdition, readers: Sequence[Reader]) -> FrozenEdition:
+    """The edition, its keys renamed when a reader's name contains them: replacing is blind to order."""
     names = "\n".join(reader.name for reader in readers)
-    if letter.nonce not in names:
-        return letter
-    nonce = draw_nonce(names, letter.subject, letter.html, letter.text)
-    old, new = Slots(letter.nonce), Slots(nonce)
-    parts = [letter.subject, letter.html, letter.text]
+    if edition.slot_nonce not in names:
+        return edition
+    nonce = draw_nonce(names, edition.subject, edition.html, edition.text)
+    old, new = Slots(edition.slot_nonce), Slots(nonce)
+    parts = [edition.subject, edition.html, edition.text]
     for slot in Slot:
         parts = [part.replace(old.key(slot), new.key(slot)) for part in parts]
-    return Letter(letter.campaign_id, letter.sender, parts[0], parts[1], parts[2], nonce)
+    subject, html_text, text = parts
+    return replace(edition, subject=subject, html=html_text, text=text, slot_nonce=nonce)
 
 
 def _personalizations(
-    letter: Letter,
+    edition: FrozenEdition,
     readers: Sequence[Reader],
     *,
     attempt_id: str,
@@ -118,11 +117,11 @@ def _personalizations(
     doors: Doors,
 ) -> bytes:
     """JSON of all personalizations: one is encoded with marks where readers differ, and filled for each."""
-    slots = Slots(letter.nonce)
+    slots = Slots(edition.slot_nonce)
     keys = [slots.key(slot) for slot in (Slot.TRACK, Slot.VIEW, Slot.LEAVE, Slot.PREFS)]
     name_keys = [slots.key(slot) for slot in (Slot.NAME_TEXT, Slot.NAME_HTML)]
     # A name leaves only where the letter greets with it.
-    greets = any(key in part for key in name_keys for part in (letter.subject, letter.html, letter.text))
+    greets = any(key in part for key in name_keys for part in (edition.subject, edition.html, edition.text))
     marked = {
         "to": [{"email": _MARK}],
         "headers": {
@@ -133,7 +132,7 @@ def _personalizations(
         "custom_args": {DELIVERY_ARG: _MARK, ATTEMPT_ARG: attempt_id},
     }
     pattern = orjson.dumps(marked).decode().replace("%", "%%").replace(_MARK_ENCODED, "%s")
-    for_all = tokens.sign(Purpose.TRACK_CAMPAIGN, letter.campaign_id)
+    for_all = tokens.sign(Purpose.TRACK_CAMPAIGN, edition.campaign_id)
     signed = tokens.sign_letters([reader.delivery_id for reader in readers])
     made = []
     for reader, own in zip(readers, signed, strict=True):

@@ -1,8 +1,9 @@
-"""A campaign's life and its account: plan, pause, resume, cancel, finish, and the equation.
+"""A campaign's life and its account: create, pause, resume, cancel, finish, reopen, and the equation.
 
 States read and written here (campaign):
 `create` -> preparing · `pause` sending -> paused · `resume` paused -> sending (or finished, when
-nothing is left) · `cancel` any unfinished -> cancelled · `finish_if_done` sending -> finished
+nothing is left) · `cancel` any unfinished -> cancelled · `finish_if_done`, `finish_all_done` sending ->
+finished · `reopen` finished -> sending; preparing -> sending is the freeze's
 and (chunk) `cancel`, `withhold_if_cancelled`: waiting, claimed -> withheld. A call in flight is never
 touched. Always: frozen = waiting + accepted + rejected + withheld + held, a sum over chunks.
 """
@@ -121,7 +122,7 @@ def unfinished(connection: Connection, issue_id: int) -> int | None:
     ).scalar_one_or_none()
 
 
-def under_way(connection: Connection, status: CampaignStatus) -> list[int]:
+def in_status(connection: Connection, status: CampaignStatus) -> list[int]:
     """The campaigns in one status, oldest first."""
     found = connection.execute(
         select(campaigns.c.id).where(campaigns.c.status == status).order_by(campaigns.c.id)

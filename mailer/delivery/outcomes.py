@@ -41,9 +41,6 @@ BACK_OFF_MAX_SECONDS = 60.0
 # Ends without an answer, one after the other: rather ask a person than hold a whole list.
 DOUBTS_BEFORE_PAUSE = 10
 
-_REFUSED = (BadRecipients, BadBody, BadSomewhere, TooLarge, Stopped, Busy)
-
-
 # Statements of every accepted call, made once.
 _END_ATTEMPT = (
     update(attempts)

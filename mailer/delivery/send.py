@@ -39,7 +39,7 @@ from mailer.config import Settings
 from mailer.database import Database
 from mailer.delivery import outcomes, reconcile
 from mailer.delivery.audience import is_allowed
-from mailer.delivery.body import Letter, Reader, build
+from mailer.delivery.body import FrozenEdition, Reader, build
 from mailer.delivery.campaigns import finish_all_done, finish_if_done, withhold_if_cancelled
 from mailer.delivery.transport import Transport
 from mailer.links import Doors, Tokens
@@ -56,8 +56,8 @@ from mailer.tables import (
 )
 from subscribers.models import SubscriberStatus, UTCTime
 
-# Bodies kept in memory; a campaign has a handful of editions as a rule, 500 at most, 100 kB each.
-LETTERS_KEPT = 32
+# Editions kept in memory; a campaign has a handful of editions as a rule, 500 at most, 100 kB each.
+EDITIONS_KEPT = 32
 
 
 # Statements of every call are made once: making one costs as much as running it.
@@ -160,7 +160,7 @@ class Sending:
     doors: Doors
     transport: Transport
     clock: Callable[[], datetime]
-    letters: dict[int, Letter] = field(default_factory=dict)
+    editions: dict[int, FrozenEdition] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +181,7 @@ def run_once(sending: Sending, owner: str, campaign_id: int | None = None) -> St
             finish_all_done(connection, now)
             wake_at = None if taken_over else _next_time(connection, campaign_id, now)
             return Step(Worked.SETTLED if taken_over else Worked.IDLE, campaign_id, wake_at)
-        letter = _letter(connection, sending, claim.edition_id)
+        edition = _edition(connection, sending, claim.edition_id)
         # Read with the claim, and so after every unsubscribe that came before it.
         sorted_out = _sort_out(connection, claim.chunk_id, sending.settings, now)
         if not sorted_out.readers:
@@ -189,7 +189,7 @@ def run_once(sending: Sending, owner: str, campaign_id: int | None = None) -> St
             return Step(Worked.SETTLED, claim.campaign_id)
     attempt_id = uuid.uuid4().hex
     call = build(
-        letter,
+        edition,
         sorted_out.readers,
         attempt_id=attempt_id,
         tokens=sending.tokens,
@@ -284,8 +284,8 @@ def _sort_out(connection: Connection, chunk_id: int, settings: Settings, now: da
     return found
 
 
-def _letter(connection: Connection, sending: Sending, edition_id: int) -> Letter:
-    kept = sending.letters.get(edition_id)
+def _edition(connection: Connection, sending: Sending, edition_id: int) -> FrozenEdition:
+    kept = sending.editions.get(edition_id)
     if kept is not None:
         return kept
     row = connection.execute(
@@ -300,11 +300,11 @@ def _letter(connection: Connection, sending: Sending, edition_id: int) -> Letter
         .join(campaigns, campaigns.c.id == editions.c.campaign_id)
         .where(editions.c.id == edition_id)
     ).one()
-    letter = Letter(row.campaign_id, row.sender, row.subject, row.html, row.text, row.slot_nonce)
-    if len(sending.letters) >= LETTERS_KEPT:
-        sending.letters.clear()
-    sending.letters[edition_id] = letter
-    return letter
+    edition = FrozenEdition(*row)
+    if len(sending.editions) >= EDITIONS_KEPT:
+        sending.editions.clear()
+    sending.editions[edition_id] = edition
+    return edition
 
 
 def _begin(

@@ -93,7 +93,7 @@ class Share:
 
 
 @dataclass(frozen=True, slots=True)
-class Letter:
+class EditionView:
     """One edition as its templates see it."""
 
     newsletter: NewsletterTable
@@ -122,14 +122,14 @@ class Letter:
     links: Links
 
 
-def lay_out(content: EditionContent, settings: Settings, links: Links) -> Letter:
+def lay_out(content: EditionContent, settings: Settings, links: Links) -> EditionView:
     """The letter of an edition's content."""
     newsletter = settings.newsletter
     theme = theme_of(newsletter.brand_colour)
     way = direction(newsletter.language)
     lead = _lead(content)
     chips = {slug: _chip(slug, settings.topics[slug]) for slug in _slugs(content, settings)}
-    return Letter(
+    return EditionView(
         newsletter=newsletter,
         initials=initials(newsletter.name),
         language=language_tag(newsletter.language),

@@ -65,10 +65,10 @@ class Composition:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan(Composition):
+class PlannedCampaign(Composition):
     """A composition for one audience, ready to be frozen."""
 
-    revision: Issue
+    of_issue: Issue
     audience: Audience
 
     @property
@@ -119,11 +119,11 @@ def _left_out(issue: Issue, settings: Settings) -> str | None:
     )
 
 
-def plan(rooms: Rooms, issue: Issue, audience: Audience) -> Plan:
+def plan(rooms: Rooms, issue: Issue, audience: Audience) -> PlannedCampaign:
     """Whom a campaign of this audience would reach now."""
     with rooms.database.reader() as connection:
         planned = _planned(rooms, connection, issue, audience)
-    return Plan(issue.slug, _composed(rooms, planned, None), planned.skipped, issue, audience)
+    return PlannedCampaign(issue.slug, _composed(rooms, planned, None), planned.skipped, issue, audience)
 
 
 def needed_selections(rooms: Rooms, issue: Issue) -> list[Selection]:

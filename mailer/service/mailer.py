@@ -19,7 +19,7 @@ from mailer.issues.report import ImportReport
 from mailer.issues.values import Issue
 from mailer.sandbox.server import SandboxServer
 from mailer.service import composition, people, sending, site
-from mailer.service.composition import Composition, Plan, Preview
+from mailer.service.composition import Composition, PlannedCampaign, Preview
 from mailer.service.files import read_bytes
 from mailer.service.rooms import Rooms, open_rooms
 from mailer.service.site import Finding
@@ -154,7 +154,7 @@ class Mailer:
         segments: Sequence[str] = (),
         exclude_lists: Sequence[str] = (),
         exclude_segments: Sequence[str] = (),
-    ) -> Plan:
+    ) -> PlannedCampaign:
         """Whom a campaign would reach, with which edition, and who gets nothing and why."""
         audience = Audience(tuple(lists), tuple(segments), tuple(exclude_lists), tuple(exclude_segments))
         return composition.plan(self.rooms, self._issue(issue), audience)
@@ -176,9 +176,9 @@ class Mailer:
         audience = Audience(tuple(lists), tuple(segments), tuple(exclude_lists), tuple(exclude_segments))
         sending.require_same_audience(self.rooms, campaign, audience)
 
-    def start(self, plan: Plan) -> int:
-        """Freeze the audience of a plan and begin to send; the number of the campaign."""
-        return sending.start(self.rooms, plan)
+    def start(self, planned: PlannedCampaign) -> int:
+        """Freeze a planned campaign and begin to send; its number."""
+        return sending.start(self.rooms, planned)
 
     def continue_campaign(self, campaign: int) -> int:
         """Let a campaign that was broken off or paused go on."""

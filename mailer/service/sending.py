@@ -17,7 +17,7 @@ from mailer.editions.select import select
 from mailer.issues.values import Issue
 from mailer.models import CampaignStatus
 from mailer.service import people
-from mailer.service.composition import Plan, needed_selections
+from mailer.service.composition import PlannedCampaign, needed_selections
 from mailer.service.rooms import Rooms
 from subscribers import choices, roster
 from subscribers.errors import NewsletterError
@@ -43,10 +43,10 @@ def unfinished(rooms: Rooms, issue: Issue) -> dict[str, Any] | None:
         return campaigns.status(connection, found).as_json() if found is not None else None
 
 
-def start(rooms: Rooms, plan: Plan) -> int:
-    """Freeze the audience of a plan; from here on workers may send. Raises NewsletterError."""
+def start(rooms: Rooms, planned: PlannedCampaign) -> int:
+    """Freeze a planned campaign; from here on workers may send. Raises NewsletterError."""
     preflight.require_ready(rooms.settings)
-    issue = plan.revision
+    issue = planned.of_issue
     if issue.issue_id is None or issue.revision_id is None:
         raise NewsletterError("this issue is not stored.", cure="Import it first.")
     SendGrid.of(rooms.settings).close()  # no key: refused before anything is frozen
@@ -56,13 +56,13 @@ def start(rooms: Rooms, plan: Plan) -> int:
                 connection,
                 issue_id=issue.issue_id,
                 revision_id=issue.revision_id,
-                audience=plan.audience.as_json(),
+                audience=planned.audience.as_json(),
                 sender=preflight.sender_of(rooms.settings),
                 now=rooms.now(),
             )
     except UnfinishedCampaign as other:
         # Somebody pressed at the same moment: one campaign, worked on by both.
-        require_same_audience(rooms, other.campaign, plan.audience)
+        require_same_audience(rooms, other.campaign, planned.audience)
         wait_until_frozen(rooms, other.campaign)
         return other.campaign
     _freeze(rooms, campaign)
@@ -146,7 +146,7 @@ def _await_prepared(rooms: Rooms) -> None:
     """Wait until nothing is being prepared; what takes too long, or died, is taken up."""
     while True:
         with rooms.database.reader() as connection:
-            if not campaigns.under_way(connection, CampaignStatus.PREPARING):
+            if not campaigns.in_status(connection, CampaignStatus.PREPARING):
                 return
         time.sleep(PREPARING_LOOK_SECONDS)
         take_up(rooms, rooms.now())

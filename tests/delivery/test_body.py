@@ -11,7 +11,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mailer.delivery.body import Letter, Reader, build, draw_nonce, plain_name
+from mailer.delivery.body import FrozenEdition, Reader, build, draw_nonce, plain_name
 from mailer.links import NAME_MAX_CHARACTERS, Doors, LetterTokens, Purpose, Slot, Slots, Tokens
 from tests.conftest import SHARED
 
@@ -26,10 +26,10 @@ SENDER = {
 SPECIFICATION = SHARED / "sendgrid" / "openapi" / "tsg_mail_v3.patched.yaml"
 
 
-def letter(html_text: str = "", text: str = "", nonce: str = NONCE) -> Letter:
+def edition(html_text: str = "", text: str = "", nonce: str = NONCE) -> FrozenEdition:
     slots = Slots(nonce)
     keys = " ".join(slots.key(slot) for slot in (Slot.TRACK, Slot.VIEW, Slot.LEAVE, Slot.PREFS))
-    return Letter(
+    return FrozenEdition(
         7,
         SENDER,
         "A subject",
@@ -39,8 +39,8 @@ def letter(html_text: str = "", text: str = "", nonce: str = NONCE) -> Letter:
     )
 
 
-def request(readers: list[Reader], of: Letter | None = None) -> dict[str, Any]:
-    call = build(of or letter(), readers, attempt_id="f" * 32, tokens=TOKENS, doors=DOORS)
+def request(readers: list[Reader], of: FrozenEdition | None = None) -> dict[str, Any]:
+    call = build(of or edition(), readers, attempt_id="f" * 32, tokens=TOKENS, doors=DOORS)
     decoded: dict[str, Any] = orjson.loads(call.encoded)
     return decoded
 
@@ -118,7 +118,7 @@ def test_one_purpose_opens_no_other_door() -> None:
 
 
 def test_a_name_travels_only_where_the_letter_greets() -> None:
-    quiet = Letter(7, SENDER, "s", "<p>hello</p>", "hello", NONCE)
+    quiet = FrozenEdition(7, SENDER, "s", "<p>hello</p>", "hello", NONCE)
     assert b"Ann" not in orjson.dumps(request([Reader(1, "a@example.org", "Ann", False)], quiet))
 
 
