@@ -1,10 +1,11 @@
 """One chunk from waiting to an answer: claim, attempt, call, record. Called by threads until it says "idle".
 
 States read and written here (chunk; its letters follow in the same transaction, the campaign too):
-`_claim`   waiting -> claimed(owner, lease), while the campaign is sending
-`_begin`   claimed -> submitting with an attempt row on the disk; -> withheld where nobody is left;
-           -> waiting where the campaign has been paused meanwhile
-`_record`  submitting -> accepted | waiting | split | rejected | uncertain
+`_claim`           waiting -> claimed(owner, lease), while the campaign is sending
+`_settle_empty`    claimed -> withheld, where nobody is left
+`_begin`           claimed -> submitting with an attempt row on the disk; -> waiting where the campaign has
+                   been paused meanwhile
+`outcomes.record`  submitting -> accepted | waiting | split | rejected | uncertain
 Every edge is one UPDATE guarded by state and owner; no row changed means that somebody else won. The
 call itself stands outside of every transaction. Nothing is ever sent again without proof that it was
 not taken.
@@ -13,7 +14,7 @@ not taken.
 import hashlib
 import uuid
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -171,6 +172,15 @@ class _Claim:
     owner: str
 
 
+@dataclass(slots=True)
+class _SortedOut:
+    """Who of a chunk gets the letter, who no longer does (reason -> letters), whose consent changed."""
+
+    readers: list[Reader] = field(default_factory=list)
+    out: dict[str, list[int]] = field(default_factory=dict)
+    consent_changed: dict[bool, list[int]] = field(default_factory=dict)
+
+
 def run_once(sending: Sending, owner: str, campaign_id: int | None = None) -> Step:
     """Take over from the dead, claim the next chunk that may go, and see it to its answer."""
     with sending.database.ledger() as connection:
@@ -183,17 +193,20 @@ def run_once(sending: Sending, owner: str, campaign_id: int | None = None) -> St
             return Step(Worked.SETTLED if taken_over else Worked.IDLE, campaign_id, wake_at)
         edition = _edition(connection, sending, claim.edition_id)
         # Read with the claim, and so after every unsubscribe that came before it.
-        sorted_out = _sort_out(connection, claim.chunk_id, sending.settings, now)
-        if not sorted_out.readers:
-            _settle_empty(connection, claim, sorted_out, now)
-            return Step(Worked.SETTLED, claim.campaign_id)
+        letters = _LETTERS.fetch(connection, {"chunk": claim.chunk_id, "now": now})
+    sorted_out = _sort_out(letters, sending.settings)
+    if sorted_out.readers:
+        return _hand_over(sending, claim, edition, sorted_out)
+    with sending.database.ledger() as connection:
+        _settle_empty(connection, claim, sorted_out, sending.clock())
+    return Step(Worked.SETTLED, claim.campaign_id)
+
+
+def _hand_over(sending: Sending, claim: _Claim, edition: FrozenEdition, sorted_out: _SortedOut) -> Step:
+    """Attempt, call and record, for those who get the letter."""
     attempt_id = uuid.uuid4().hex
     call = build(
-        edition,
-        sorted_out.readers,
-        attempt_id=attempt_id,
-        tokens=sending.tokens,
-        doors=sending.doors,
+        edition, sorted_out.readers, attempt_id=attempt_id, tokens=sending.tokens, doors=sending.doors
     )
     body_hash = hashlib.sha256(call.encoded).hexdigest()
     with sending.database.ledger() as connection:
@@ -249,24 +262,15 @@ def _next_time(connection: Connection, campaign_id: int | None, now: datetime) -
     return min(times) if times else None
 
 
-@dataclass(slots=True)
-class _SortedOut:
-    """Who of a chunk gets the letter, who no longer does (reason -> letters), whose consent changed."""
-
-    readers: list[Reader] = field(default_factory=list)
-    out: dict[str, list[int]] = field(default_factory=dict)
-    consent_changed: dict[bool, list[int]] = field(default_factory=dict)
-
-
-def _sort_out(connection: Connection, chunk_id: int, settings: Settings, now: datetime) -> _SortedOut:
+def _sort_out(letters: Sequence[Sequence[Any]], settings: Settings) -> _SortedOut:
+    """Part the rows of `_LETTERS`; outside of any transaction, for a thousand rows take a while."""
     found = _SortedOut()
     only_to = settings.sending.only_to
     individual = settings.tracking.individual
-    rows = _LETTERS.fetch(connection, {"chunk": chunk_id, "now": now})
     # Addresses are unique among readers; two letters may still share one that changed hands.
-    is_doubled = len({row[1].casefold() for row in rows}) < len(rows)
-    addresses = Counter(row[1].casefold() for row in rows) if is_doubled else Counter()
-    for number, email, was_measured, name, consents, reason in rows:
+    is_doubled = len({row[1].casefold() for row in letters}) < len(letters)
+    addresses = Counter(row[1].casefold() for row in letters) if is_doubled else Counter()
+    for number, email, was_measured, name, consents, reason in letters:
         if reason is None and only_to and not is_allowed(email, only_to):
             reason = "only_to"
         if is_doubled:
