@@ -31,6 +31,7 @@ CORE = {
     "links",
     "listening",
     "measuring",
+    "memory",
     "migrations",
     "models",
     "tables",
