@@ -32,9 +32,10 @@ from mailer.tracking.verdicts import CLICK, HEAD_RULE, HEAD_WINDOW, HIT_KINDS, O
 GROUP_ROWS = 1_000
 # Each waiting hit is an open connection; above this many the disk is stuck.
 QUEUE_HITS = 20_000
-# Hits between two walks of the log into the database: about 16 MB of pages, half of what a commit would
-# stop for.
-LOG_HITS = 3_000
+# Hits between two walks of the log into the database: about 25 MB of pages.
+LOG_HITS = 5_000
+# Hits after which the log must begin anew: about 250 MB. Readers wait for the disk three times then.
+LONG_LOG_HITS = 50_000
 # Links of the campaigns people still click; a row takes about 300 bytes.
 LINK_CACHE = 50_000
 OWN_PREFIX = "w:"
@@ -294,20 +295,20 @@ class HitWriter:
 class _LogKeeper:
     """Brings the log home beside the writer: a commit that has to do it keeps its readers waiting for 0.1 s.
 
-    Only a log that is home to its last page begins anew, and pages come in while the keeper works. So the
-    keeper brings home all but a few of them, and the writer those between two groups.
+    Only a log that is home to its last page begins anew, and pages come in while the keeper works. So when
+    it has grown long, the keeper brings home all but a few pages, and the writer those between two groups.
     """
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._hits = 0
+        self._hits_in_log = 0
         self._asked: queue.SimpleQueue[bool] = queue.SimpleQueue()
-        self._is_near = threading.Event()
-        self._is_resting = threading.Event()
+        self._is_working = False
+        self._is_done = threading.Event()
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        self._is_resting.set()
         self._thread = threading.Thread(target=self._run, name="log", daemon=True)
         self._thread.start()
 
@@ -320,21 +321,25 @@ class _LogKeeper:
     def wrote(self, hits: int) -> None:
         """Of the writer's thread, after each group."""
         self._hits += hits
-        if self._is_near.is_set():
-            self._is_near.clear()
-            self._bring_home()
-            self._is_resting.set()
-        elif self._hits >= LOG_HITS and self._is_resting.is_set():
+        self._hits_in_log += hits
+        if self._is_working and self._is_done.is_set():
+            self._is_working = False
+            if self._hits_in_log >= LONG_LOG_HITS:
+                self._bring_home()
+                self._hits_in_log = 0
+        elif self._hits >= LOG_HITS and not self._is_working:
             self._hits = 0
-            self._is_resting.clear()
+            self._is_working = True
+            self._is_done.clear()
             self._asked.put(True)
 
     def _run(self) -> None:
         while self._asked.get():
-            # The second walk takes what came during the first, so that little is left.
             self._bring_home()
-            self._bring_home()
-            self._is_near.set()
+            if self._hits_in_log >= LONG_LOG_HITS:
+                # What came during the first walk, so that little is left to the writer.
+                self._bring_home()
+            self._is_done.set()
 
     def _bring_home(self) -> None:
         try:

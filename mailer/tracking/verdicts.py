@@ -93,8 +93,6 @@ def settle(database: Database, now: datetime) -> int:
             break
         # Readers' hits wait for the same lock, and nobody waits for a verdict.
         time.sleep(COURTESY * (time.monotonic() - started))
-    if settled:
-        database.tend_log()
     return settled
 
 
