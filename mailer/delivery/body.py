@@ -118,20 +118,10 @@ def _personalizations(
 ) -> bytes:
     """JSON of all personalizations: one is encoded with marks where readers differ, and filled for each."""
     slots = Slots(edition.slot_nonce)
-    keys = [slots.key(slot) for slot in (Slot.TRACK, Slot.VIEW, Slot.LEAVE, Slot.PREFS)]
     name_keys = [slots.key(slot) for slot in (Slot.NAME_TEXT, Slot.NAME_HTML)]
     # A name leaves only where the letter greets with it.
     greets = any(key in part for key in name_keys for part in (edition.subject, edition.html, edition.text))
-    marked = {
-        "to": [{"email": _MARK}],
-        "headers": {
-            "List-Unsubscribe": doors.list_unsubscribe(_MARK),
-            "List-Unsubscribe-Post": ONE_CLICK,
-        },
-        "substitutions": dict.fromkeys((*keys, *name_keys) if greets else keys, _MARK),
-        "custom_args": {DELIVERY_ARG: _MARK, ATTEMPT_ARG: attempt_id},
-    }
-    pattern = orjson.dumps(marked).decode().replace("%", "%%").replace(_MARK_ENCODED, "%s")
+    pattern = _pattern(slots, attempt_id, doors, greets=greets)
     for_all = tokens.sign(Purpose.TRACK_CAMPAIGN, edition.campaign_id)
     signed = tokens.sign_letters([reader.delivery_id for reader in readers])
     made = []
@@ -142,7 +132,7 @@ def _personalizations(
             names = (_within_json(name), _within_json(html.escape(name)))
         made.append(
             pattern
-            % (  # in the order of `marked`
+            % (  # in the order of `_pattern`
                 _within_json(reader.email),
                 own.leave,
                 own.track if reader.is_measured else for_all,
@@ -154,6 +144,23 @@ def _personalizations(
             )
         )
     return f"[{','.join(made)}]".encode()
+
+
+def _pattern(slots: Slots, attempt_id: str, doors: Doors, *, greets: bool) -> str:
+    """JSON of one personalization with `%s` for what is a reader's own."""
+    own = [Slot.TRACK, Slot.VIEW, Slot.LEAVE, Slot.PREFS]
+    if greets:
+        own += [Slot.NAME_TEXT, Slot.NAME_HTML]
+    marked = {
+        "to": [{"email": _MARK}],
+        "headers": {
+            "List-Unsubscribe": doors.list_unsubscribe(_MARK),
+            "List-Unsubscribe-Post": ONE_CLICK,
+        },
+        "substitutions": {slots.key(slot): _MARK for slot in own},
+        "custom_args": {DELIVERY_ARG: _MARK, ATTEMPT_ARG: attempt_id},
+    }
+    return orjson.dumps(marked).decode().replace("%", "%%").replace(_MARK_ENCODED, "%s")
 
 
 def _within_json(text: str) -> str:

@@ -182,45 +182,41 @@ def resolve(connection: Connection, campaign_id: int, decision: Decision, now: d
 
     Raises NewsletterError when "again" cannot be: the campaign was cancelled, or another is under way.
     """
-    row = connection.execute(
-        select(campaigns.c.status, campaigns.c.issue_id).where(campaigns.c.id == campaign_id)
-    ).one()
-    held = (
-        connection.execute(
-            select(chunks.c.id).where(
-                chunks.c.campaign_id == campaign_id, chunks.c.state == ChunkState.UNCERTAIN
-            )
+    rows = connection.execute(
+        select(chunks.c.id, chunks.c.recipients - chunks.c.rejected - chunks.c.withheld).where(
+            chunks.c.campaign_id == campaign_id, chunks.c.state == ChunkState.UNCERTAIN
         )
-        .scalars()
-        .all()
-    )
+    ).all()
+    held = [chunk_id for chunk_id, _ in rows]
     if not held:
         return 0
-    letters = connection.execute(
-        select(func.sum(chunks.c.recipients - chunks.c.rejected - chunks.c.withheld)).where(
-            chunks.c.id.in_(held)
-        )
-    ).scalar_one()
     if decision == "sent":
         _accept(connection, held, SAID)
     elif decision == "drop":
         _drop(connection, held)
     else:
-        if row.status == CampaignStatus.CANCELLED:
-            raise NewsletterError(
-                f"campaign {campaign_id} was cancelled; nothing of it is sent again.",
-                cure="Say --sent or --drop.",
-            )
-        if not reopen(connection, campaign_id):
-            require_no_other(connection, row.issue_id, campaign_id)
-        _hand(connection, held, Handover.HELD, Handover.WAITING)
-        connection.execute(
-            update(chunks)
-            .where(chunks.c.id.in_(held), chunks.c.state == ChunkState.UNCERTAIN)
-            .values(state=ChunkState.WAITING, owner=None, lease_until=None)
-        )
+        _let_go_again(connection, campaign_id, held)
     finish_if_done(connection, campaign_id, now)
-    return int(letters)
+    return sum(letters for _, letters in rows)
+
+
+def _let_go_again(connection: Connection, campaign_id: int, held: Sequence[int]) -> None:
+    row = connection.execute(
+        select(campaigns.c.status, campaigns.c.issue_id).where(campaigns.c.id == campaign_id)
+    ).one()
+    if row.status == CampaignStatus.CANCELLED:
+        raise NewsletterError(
+            f"campaign {campaign_id} was cancelled; nothing of it is sent again.",
+            cure="Say --sent or --drop.",
+        )
+    if not reopen(connection, campaign_id):
+        require_no_other(connection, row.issue_id, campaign_id)
+    _hand(connection, held, Handover.HELD, Handover.WAITING)
+    connection.execute(
+        update(chunks)
+        .where(chunks.c.id.in_(held), chunks.c.state == ChunkState.UNCERTAIN)
+        .values(state=ChunkState.WAITING, owner=None, lease_until=None)
+    )
 
 
 def _accept(connection: Connection, chunk_ids: Sequence[int], because: str) -> int:

@@ -13,8 +13,7 @@ not taken.
 
 import hashlib
 import uuid
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -26,7 +25,6 @@ from sqlalchemy import (
     Integer,
     and_,
     bindparam,
-    case,
     exists,
     insert,
     or_,
@@ -35,27 +33,16 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import aliased
 
-from mailer.bulk import PackedQuery
 from mailer.config import Settings
 from mailer.database import Database
 from mailer.delivery import outcomes, reconcile
-from mailer.delivery.audience import is_allowed
-from mailer.delivery.body import FrozenEdition, Reader, build
+from mailer.delivery.body import FrozenEdition, build
 from mailer.delivery.campaigns import finish_all_done, finish_if_done, withhold_if_cancelled
+from mailer.delivery.sorting import SortedOut, sort_out, waiting_letters
 from mailer.delivery.transport import Transport
 from mailer.links import Doors, Tokens
-from mailer.measuring import is_measured
 from mailer.models import CampaignStatus, ChunkState, Handover
-from mailer.tables import (
-    attempts,
-    campaigns,
-    chunks,
-    deliveries,
-    editions,
-    subscribers,
-    suppressions,
-)
-from subscribers.models import SubscriberStatus, UTCTime
+from mailer.tables import attempts, campaigns, chunks, deliveries, editions
 
 # Editions kept in memory; a campaign has a handful of editions as a rule, 500 at most, 100 kB each.
 EDITIONS_KEPT = 32
@@ -95,27 +82,6 @@ def _claiming(*conditions: ColumnElement[bool]) -> Any:
 
 _CLAIM_ANY = _claiming()
 _CLAIM_OF_CAMPAIGN = _claiming(chunks.c.campaign_id == bindparam("only"))
-
-# The letters of a chunk that are to go, each with its reader as it stands now, and why it is not to go.
-_LETTERS = PackedQuery.of(
-    select(
-        deliveries.c.id,
-        deliveries.c.email,
-        deliveries.c.measured,
-        subscribers.c.name,
-        subscribers.c.track_consent,
-        case(
-            (or_(deliveries.c.email == "", subscribers.c.id.is_(None)), "erased"),
-            (suppressions.c.key_hash.is_not(None), "suppressed"),
-            (subscribers.c.status != SubscriberStatus.ACTIVE, "unsubscribed"),
-            (subscribers.c.paused_until > bindparam("now", type_=UTCTime()), "paused"),
-        ).label("reason"),
-    )
-    .outerjoin(subscribers, subscribers.c.id == deliveries.c.subscriber_id)
-    .outerjoin(suppressions, suppressions.c.key_hash == subscribers.c.key_hash)
-    .where(deliveries.c.chunk_id == bindparam("chunk"), deliveries.c.handover == Handover.WAITING)
-    .order_by(deliveries.c.id)
-)
 
 _BEGIN = (
     update(chunks)
@@ -172,15 +138,6 @@ class _Claim:
     owner: str
 
 
-@dataclass(slots=True)
-class _SortedOut:
-    """Who of a chunk gets the letter, who no longer does (reason -> letters), whose consent changed."""
-
-    readers: list[Reader] = field(default_factory=list)
-    out: dict[str, list[int]] = field(default_factory=dict)
-    consent_changed: dict[bool, list[int]] = field(default_factory=dict)
-
-
 def run_once(sending: Sending, owner: str, campaign_id: int | None = None) -> Step:
     """Take over from the dead, claim the next chunk that may go, and see it to its answer."""
     with sending.database.ledger() as connection:
@@ -193,8 +150,8 @@ def run_once(sending: Sending, owner: str, campaign_id: int | None = None) -> St
             return Step(Worked.SETTLED if taken_over else Worked.IDLE, campaign_id, wake_at)
         edition = _edition(connection, sending, claim.edition_id)
         # Read with the claim, and so after every unsubscribe that came before it.
-        letters = _LETTERS.fetch(connection, {"chunk": claim.chunk_id, "now": now})
-    sorted_out = _sort_out(letters, sending.settings)
+        letters = waiting_letters(connection, claim.chunk_id, now)
+    sorted_out = sort_out(letters, sending.settings)
     if sorted_out.readers:
         return _hand_over(sending, claim, edition, sorted_out)
     with sending.database.ledger() as connection:
@@ -202,7 +159,7 @@ def run_once(sending: Sending, owner: str, campaign_id: int | None = None) -> St
     return Step(Worked.SETTLED, claim.campaign_id)
 
 
-def _hand_over(sending: Sending, claim: _Claim, edition: FrozenEdition, sorted_out: _SortedOut) -> Step:
+def _hand_over(sending: Sending, claim: _Claim, edition: FrozenEdition, sorted_out: SortedOut) -> Step:
     """Attempt, call and record, for those who get the letter."""
     attempt_id = uuid.uuid4().hex
     call = build(
@@ -262,32 +219,6 @@ def _next_time(connection: Connection, campaign_id: int | None, now: datetime) -
     return min(times) if times else None
 
 
-def _sort_out(letters: Sequence[Sequence[Any]], settings: Settings) -> _SortedOut:
-    """Part the rows of `_LETTERS`; outside of any transaction, for a thousand rows take a while."""
-    found = _SortedOut()
-    only_to = settings.sending.only_to
-    individual = settings.tracking.individual
-    # Addresses are unique among readers; two letters may still share one that changed hands.
-    is_doubled = len({row[1].casefold() for row in letters}) < len(letters)
-    addresses = Counter(row[1].casefold() for row in letters) if is_doubled else Counter()
-    for number, email, was_measured, name, consents, reason in letters:
-        if reason is None and only_to and not is_allowed(email, only_to):
-            reason = "only_to"
-        if is_doubled:
-            if reason is None and addresses[email.casefold()] > 1:
-                reason = "duplicate"
-            if reason is not None:
-                addresses[email.casefold()] -= 1
-        if reason is not None:
-            found.out.setdefault(reason, []).append(number)
-            continue
-        measured = is_measured(individual, bool(consents))
-        if measured != was_measured:
-            found.consent_changed.setdefault(measured, []).append(number)
-        found.readers.append(Reader(number, email, name or "", measured))
-    return found
-
-
 def _edition(connection: Connection, sending: Sending, edition_id: int) -> FrozenEdition:
     kept = sending.editions.get(edition_id)
     if kept is not None:
@@ -315,7 +246,7 @@ def _begin(
     connection: Connection,
     sending: Sending,
     claim: _Claim,
-    sorted_out: _SortedOut,
+    sorted_out: SortedOut,
     attempt_id: str,
     body_hash: str,
 ) -> bool:
@@ -350,7 +281,7 @@ def _begin(
     return True
 
 
-def _settle_empty(connection: Connection, claim: _Claim, sorted_out: _SortedOut, now: datetime) -> None:
+def _settle_empty(connection: Connection, claim: _Claim, sorted_out: SortedOut, now: datetime) -> None:
     """Nobody of the chunk is to be mailed any more."""
     changed = connection.execute(
         update(chunks)

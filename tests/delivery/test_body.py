@@ -122,6 +122,15 @@ def test_a_name_travels_only_where_the_letter_greets() -> None:
     assert b"Ann" not in orjson.dumps(request([Reader(1, "a@example.org", "Ann", False)], quiet))
 
 
+def test_a_percent_sign_in_the_address_of_the_site_stays_one() -> None:
+    doors = Doors("https://news.example.com/a%20b%s")
+    reader = Reader(1, "a%s@example.org", "", False)
+    call = build(edition(), [reader], attempt_id="f" * 32, tokens=TOKENS, doors=doors)
+    (person,) = orjson.loads(call.encoded)["personalizations"]
+    assert person["headers"]["List-Unsubscribe"].startswith("<https://news.example.com/a%20b%s/u/")
+    assert person["to"] == [{"email": "a%s@example.org"}]
+
+
 def test_a_blank_name_is_you_and_a_long_one_is_cut() -> None:
     assert plain_name(" \n") == "you"
     assert plain_name("Ann\r\nBcc: x") == "Ann Bcc: x"
@@ -135,7 +144,7 @@ def test_an_address_twice_in_one_request_is_refused() -> None:
 
 PIECES = st.sampled_from(
     [f"[[{NONCE}:{slot.value}]]" for slot in Slot]
-    + [NONCE, "[[", "]]", ":", "<b>", "&amp;", '"', "-name-", "{{ 7*7 }}"]
+    + [NONCE, "[[", "]]", ":", "<b>", "&amp;", '"', "-name-", "{{ 7*7 }}", "%s", "%", "\0", "\\u0000"]
 )
 NAMES = st.lists(PIECES | st.text(max_size=5), max_size=4).map("".join)
 
