@@ -208,12 +208,14 @@ def resubscribe(
     wording_version: str = "",
     agent: str | None = None,
 ) -> bool:
-    """Bring somebody back at their own, freshly confirmed word; False when they were active.
+    """Bring somebody back at their own word; False when they were active.
 
-    Raises NewsletterError when the address is suppressed: a bounce or a complaint needs a person.
+    Topics, lists and consent to measurement are as they were. `source` is the page where they said it,
+    `wording` the words they read there: both are kept as proof. Raises NewsletterError when the address
+    is suppressed, a bounce or a complaint needing a person, and NotFound when nobody is there any more.
     """
     row = find_id(connection, subscriber_id)
-    if row is None:
+    if row is None or is_erased(row):
         raise NotFound(f"there is no subscriber {subscriber_id}.")
     stopped = suppression.find(connection, row.key_hash)
     if stopped is not None:

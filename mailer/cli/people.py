@@ -80,8 +80,8 @@ def export_people(
     file: Annotated[Path, typer.Argument(help="CSV to write.", metavar="FILE.csv")],
     in_list: Annotated[str | None, typer.Option("--list", help="Only this list.", metavar="LIST")] = None,
     status: Annotated[
-        Literal["pending", "active", "unsubscribed"] | None,
-        typer.Option(help="Only people of this status. Default: active."),
+        Literal["pending", "active", "unsubscribed", "all"] | None,
+        typer.Option(help="Only people of this status, or all. Default: active."),
     ] = None,
     topic: Annotated[str | None, typer.Option(help="Only readers of this topic.", metavar="TOPIC")] = None,
     config: ConfigOption = None,

@@ -243,14 +243,17 @@ def _insert_new(connection: Connection, people: Sequence[Packed], run: ImportRun
     """Insert everybody who is left in the temporary table; how many."""
     now = literal(run.now, UTCTime())
     reads = run.brings_readers
+    active, gone = literal(SubscriberStatus.ACTIVE), literal(SubscriberStatus.UNSUBSCRIBED)
+    left_at = func.coalesce(arrival.c.left_at, now)
     values: dict[str, ColumnElement[Any]] = {
         "email": arrival.c.email,
         "email_key": arrival.c.email_key,
         "key_hash": arrival.c.key_hash,
         "name": func.nullif(arrival.c.name, ""),
-        "status": literal(SubscriberStatus.ACTIVE if reads else SubscriberStatus.UNSUBSCRIBED),
+        "status": func.coalesce(func.nullif(arrival.c.standing, ""), active) if reads else gone,
         "all_topics": arrival.c.topics.in_((UNSAID_TOPICS, ALL_TOPICS_MASK)),
         "topic_mask": case((arrival.c.topics > 0, arrival.c.topics), else_=0),
+        "chose_at": arrival.c.chosen_at,
         "timezone": func.nullif(arrival.c.timezone, ""),
         "frequency": literal("weekly"),
         "source": literal(run.label),
@@ -258,7 +261,7 @@ def _insert_new(connection: Connection, people: Sequence[Packed], run: ImportRun
         "track_consent": (arrival.c.track_consent == 1) if reads else literal(False),
         "created_at": now,
         "confirmed_at": arrival.c.confirm_at,
-        "unsubscribed_at": null() if reads else func.coalesce(arrival.c.left_at, now),
+        "unsubscribed_at": case((arrival.c.standing == gone, left_at)) if reads else left_at,
     }
     added = connection.execute(
         insert(subscriber).from_select(list(values), select(*values.values()).order_by(arrival.c.line))
@@ -281,8 +284,10 @@ def _insert_new(connection: Connection, people: Sequence[Packed], run: ImportRun
 
 
 def _insert_choices(connection: Connection, now: ColumnElement[Any]) -> None:
+    by_import, by_reader = literal(ChosenBy.IMPORT), literal(ChosenBy.READER)
+    chosen_by = case((arrival.c.chosen_at.is_(None), by_import), else_=by_reader)
     chosen = (
-        select(arrival.c.subscriber_id, topic.c.slug, now, literal(ChosenBy.IMPORT))
+        select(arrival.c.subscriber_id, topic.c.slug, func.coalesce(arrival.c.chosen_at, now), chosen_by)
         .join(topic, true())
         .where(arrival.c.topics > 0, arrival.c.topics.bitwise_rshift(topic.c.bit).bitwise_and(1) == 1)
         .order_by(arrival.c.line)
@@ -323,12 +328,27 @@ def _insert_proofs(connection: Connection, run: ImportRun) -> None:
     untold = and_(arrival.c.optin_at.is_(None), arrival.c.confirm_at.is_(None))
     if run.brings_readers:
         at = func.coalesce(told, now)
-        _insert_proof(connection, run, given, receive, at, source, or_(told.is_not(None), untold))
+        agrees_now = and_(untold, arrival.c.standing == "")
+        _insert_proof(connection, run, given, receive, at, source, or_(told.is_not(None), agrees_now))
         _insert_proof(connection, run, given, ConsentPurpose.TRACK, at, source, arrival.c.track_consent == 1)
+        _insert_withdrawals(connection, run, now)
     else:
         _insert_proof(connection, run, given, receive, told, source, told.is_not(None))
         at = func.coalesce(arrival.c.left_at, now)
         _insert_proof(connection, run, ConsentAction.WITHDRAWN, receive, at, literal(run.label), true())
+
+
+def _insert_withdrawals(connection: Connection, run: ImportRun, now: ColumnElement[Any]) -> None:
+    """What people took back one by one, in a file that says it of each."""
+    withdrawn, label = ConsentAction.WITHDRAWN, literal(run.label)
+    if "standing" in run.fields:
+        has_left = arrival.c.standing == SubscriberStatus.UNSUBSCRIBED
+        left_at = func.coalesce(arrival.c.left_at, now)
+        _insert_proof(connection, run, withdrawn, ConsentPurpose.RECEIVE, left_at, label, has_left)
+    if "withdrawn_at" in run.fields:
+        at = arrival.c.withdrawn_at
+        says_no = and_(at.is_not(None), arrival.c.track_consent != 1)
+        _insert_proof(connection, run, withdrawn, ConsentPurpose.TRACK, at, label, says_no)
 
 
 def _insert_proof(

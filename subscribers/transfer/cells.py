@@ -14,6 +14,7 @@ from functools import lru_cache
 from subscribers import choices
 from subscribers.errors import NewsletterError
 from subscribers.lists import slug_of
+from subscribers.models import SubscriberStatus
 from subscribers.roster import zone_named
 from subscribers.transfer.guard import unguard
 
@@ -91,6 +92,19 @@ def yes_or_no(cell: str) -> int | None:
             f"track_consent is {_shown(word)}: say yes or no", "track_consent is neither yes nor no"
         )
     return None
+
+
+@lru_cache(maxsize=CACHE)
+def standing(cell: str) -> str | None:
+    """ "pending" or "unsubscribed"; None of a reader."""
+    word = short_text(cell, "subscription").casefold()
+    if word in ("", SubscriberStatus.ACTIVE):
+        return None
+    if word not in (SubscriberStatus.PENDING, SubscriberStatus.UNSUBSCRIBED):
+        raise RowRefused(
+            f"subscription is {_shown(word)}: say {', '.join(SubscriberStatus)}", "subscription is no status"
+        )
+    return word
 
 
 def text_reader(column: str) -> Callable[[str], str | None]:

@@ -1,7 +1,7 @@
 """Export: people as a CSV file that imports to the same.
 
 Addresses that are suppressed and places of erased people are never written. Without a status only
-active people are: a file has no column that would keep somebody who left from being imported again.
+active people are.
 """
 
 import csv
@@ -9,6 +9,7 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import IO, Any, Protocol
 
@@ -33,7 +34,12 @@ COLUMNS = (
     "consent_at",
     "consent_source",
     "consent_wording",
+    "subscription",
+    "unsubscribed_at",
+    "topics_chosen_at",
+    "track_withdrawn_at",
 )
+EVERYBODY = "all"  # stands where a status stands
 PAGE_ROWS = 2_000
 # Readable by its owner only: it holds addresses.
 FILE_MODE = 0o600
@@ -47,7 +53,7 @@ class Readers(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ExportOptions:
-    """Whom to write: a status (default: active), a list by slug or name, a topic by slug."""
+    """Whom to write: a status or EVERYBODY (default: active), a list by slug or name, a topic by slug."""
 
     status: SubscriberStatus | str | None = None
     in_list: str | None = None
@@ -85,11 +91,6 @@ def _replacing(path: Path) -> Iterator[IO[str]]:
             place.unlink(missing_ok=True)
 
 
-def write_people(connection: Connection, file: IO[str], options: ExportOptions) -> int:
-    """Write the header and a row for each person, by id."""
-    return _write(connection, file, _wanted(connection, options))
-
-
 def _write(connection: Connection, file: IO[str], wanted: Select[Any]) -> int:
     attributes = _attribute_names(connection, wanted)
     bits = topics.bits(connection)
@@ -99,6 +100,7 @@ def _write(connection: Connection, file: IO[str], wanted: Select[Any]) -> int:
     for page in _pages(connection, wanted):
         ids = [row.id for row in page]
         on_lists, proofs = _lists_of(connection, ids), _proofs_of(connection, ids)
+        withdrawn = _withdrawn_at(connection, [row.id for row in page if not row.track_consent])
         for row in page:
             own = [
                 row.email,
@@ -108,6 +110,10 @@ def _write(connection: Connection, file: IO[str], wanted: Select[Any]) -> int:
                 row.timezone or "",
                 "yes" if row.track_consent else "no",
                 *_consent(row, proofs.get(row.id, {})),
+                row.status,
+                _time(row.unsubscribed_at if row.status == SubscriberStatus.UNSUBSCRIBED else None),
+                _time(row.chose_at),
+                _time(withdrawn.get(row.id)),
             ]
             values = [row.attributes.get(name, "") for name in attributes]
             writer.writerow([guard(str(cell)) for cell in (*own, *values)])
@@ -116,10 +122,9 @@ def _write(connection: Connection, file: IO[str], wanted: Select[Any]) -> int:
 
 
 def _wanted(connection: Connection, options: ExportOptions) -> Select[Any]:
-    status = _status(options.status or SubscriberStatus.ACTIVE)
-    query = select(subscriber).where(
-        subscriber.c.status == status, ~is_suppressed(), subscriber.c.email != ""
-    )
+    query = select(subscriber).where(~is_suppressed(), subscriber.c.email != "")
+    if options.status != EVERYBODY:
+        query = query.where(subscriber.c.status == _status(options.status or SubscriberStatus.ACTIVE))
     if options.in_list is not None:
         list_id = lists.get(connection, options.in_list).id
         members = select(list_member.c.subscriber_id).where(list_member.c.list_id == list_id)
@@ -137,7 +142,9 @@ def _status(word: str) -> SubscriberStatus:
         return SubscriberStatus(word)
     except ValueError:
         raise NotFound(
-            f"there is no status '{word}'.", field="status", cure=f"There is: {', '.join(SubscriberStatus)}."
+            f"there is no status '{word}'.",
+            field="status",
+            cure=f"There is: {', '.join(SubscriberStatus)}, {EVERYBODY}.",
         ) from None
 
 
@@ -194,13 +201,30 @@ def _proofs_of(connection: Connection, ids: Sequence[int]) -> dict[int, dict[str
     return found
 
 
+def _withdrawn_at(connection: Connection, ids: Sequence[int]) -> dict[int, datetime]:
+    """When each of these people took back their consent to measurement, by their last word on it."""
+    newest = (
+        select(func.max(consent.c.id))
+        .where(and_(consent.c.subscriber_id.in_(ids), consent.c.purpose == ConsentPurpose.TRACK))
+        .group_by(consent.c.subscriber_id)
+    )
+    query = select(consent.c.subscriber_id, consent.c.at).where(
+        consent.c.id.in_(newest), consent.c.action == ConsentAction.WITHDRAWN
+    )
+    return {row.subscriber_id: row.at for row in connection.execute(query)}
+
+
 def _consent(row: Row[Any], proofs: dict[str, Row[Any]]) -> tuple[str, str, str]:
     """Time, source and wording: of the consent to measurement where there is one, else to receive."""
     proof = proofs.get(ConsentPurpose.TRACK) if row.track_consent else None
     proof = proof or proofs.get(ConsentPurpose.RECEIVE)
     if proof is None:
         return "", "", ""
-    return proof.at.isoformat().replace("+00:00", "Z"), _first_source(proof.source), proof.wording
+    return _time(proof.at), _first_source(proof.source), proof.wording
+
+
+def _time(at: datetime | None) -> str:
+    return at.isoformat().replace("+00:00", "Z") if at else ""
 
 
 def _first_source(source: str) -> str:

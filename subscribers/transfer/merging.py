@@ -87,7 +87,9 @@ def merge(person: Person, known: Known, new_lists: Sequence[int], run: ImportRun
     if known.status == SubscriberStatus.UNSUBSCRIBED:
         return None
     change = Change(known.id)
-    if not run.brings_readers:
+    if not run.brings_readers or person.standing == SubscriberStatus.UNSUBSCRIBED:
+        if _came_back(person, known):
+            return None
         at = instant(person.left_at) or run.now
         change.values = {"status": SubscriberStatus.UNSUBSCRIBED, "unsubscribed_at": at}
         change.proofs = [_proof(ConsentAction.WITHDRAWN, ConsentPurpose.RECEIVE, at, run, run.label)]
@@ -98,6 +100,12 @@ def merge(person: Person, known: Known, new_lists: Sequence[int], run: ImportRun
     change.proofs += _new_proofs(person, known, run)
     change.lists = new_lists
     return change if change.values or change.lists or change.proofs else None
+
+
+def _came_back(person: Person, known: Known) -> bool:
+    """Whether they confirmed after the day on which the file has them leave."""
+    left_at = instant(person.left_at)
+    return left_at is not None and known.confirmed_at is not None and left_at <= known.confirmed_at
 
 
 def source_of(person: Person, run: ImportRun) -> str:
@@ -111,7 +119,7 @@ def instant(text: str | None) -> datetime | None:
 
 
 def _merge_facts(person: Person, known: Known, change: Change) -> None:
-    if known.status != SubscriberStatus.ACTIVE:
+    if known.status != SubscriberStatus.ACTIVE and person.standing != SubscriberStatus.PENDING:
         change.values["status"] = SubscriberStatus.ACTIVE
     if person.name and person.name != known.name:
         change.values["name"] = person.name
@@ -129,23 +137,31 @@ def _merge_facts(person: Person, known: Known, change: Change) -> None:
 
 
 def _merge_topics(person: Person, known: Known, change: Change, run: ImportRun) -> None:
-    chose_in_person = known.chose_at is not None and not run.options.overwrite_choices
-    if person.topics == UNSAID_TOPICS or chose_in_person:
+    if person.topics == UNSAID_TOPICS or (known.chose_at is not None and not run.options.overwrite_choices):
         return
+    # Chosen in person elsewhere: the reader's own word, where they have not said another one here.
+    chosen_at = instant(person.chosen_at) if known.chose_at is None else None
     wants_all, mask = known.all_topics, known.topic_mask
     if person.topics == ALL_TOPICS_MASK:
         wants_all, mask = True, 0
-    elif run.options.replace_topics:
+    elif run.options.replace_topics or chosen_at is not None:
         wants_all, mask = False, person.topics
     elif not known.all_topics:
         mask |= person.topics
     if (wants_all, mask) != (known.all_topics, known.topic_mask):
         change.values |= {"all_topics": wants_all, "topic_mask": mask}
+    if chosen_at is not None:
+        change.values["chose_at"] = chosen_at
     change.choices_added = mask & ~known.topic_mask
     change.choices_removed = known.topic_mask & ~mask
 
 
 def _merge_tracking(person: Person, known: Known, change: Change, run: ImportRun) -> None:
+    withdrawn_at = instant(person.withdrawn_at)
+    if withdrawn_at is not None and known.track_action is None and person.track_consent != 1:
+        withdrawn, track = ConsentAction.WITHDRAWN, ConsentPurpose.TRACK
+        change.proofs.append(_proof(withdrawn, track, withdrawn_at, run, run.label))
+        return
     if person.track_consent in (UNSAID_TRACK, known.track_consent):
         return
     if person.track_consent:
@@ -155,7 +171,7 @@ def _merge_tracking(person: Person, known: Known, change: Change, run: ImportRun
     else:
         if known.track_source is not None and not known.track_source.startswith(IMPORT_SOURCE):
             return  # they said yes in person; a file does not know better
-        action, at = ConsentAction.WITHDRAWN, run.now
+        action, at = ConsentAction.WITHDRAWN, withdrawn_at or run.now
     change.values["track_consent"] = bool(person.track_consent)
     change.proofs.append(
         _proof(action, ConsentPurpose.TRACK, at, run, source_of(person, run), person.consent_wording)

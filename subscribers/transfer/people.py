@@ -44,11 +44,15 @@ class Person(NamedTuple):
     optin_at: str | None = None
     confirm_at: str | None = None
     left_at: str | None = None
+    chosen_at: str | None = None  # topics, in person
+    withdrawn_at: str | None = None  # consent to measurement
+    standing: str = ""  # "pending" or "unsubscribed"; blank: a reader
     lists: str = ""  # numbers of names, between commas
 
 
 Packed = tuple[Any, ...]
 
+_TIMES = ("consent_at", "optin_at", "confirm_at", "left_at", "chosen_at", "withdrawn_at")
 _ALSO_FILLED_BY = {"name": {"first_name", "last_name"}, "left_at": {"cleaned_at"}, "lists": {"tags"}}
 
 
@@ -124,12 +128,11 @@ def _cell_readers(
         ),
         "timezone": cells.zone,
         "track_consent": cells.yes_or_no,
+        "standing": cells.standing,
         "consent_source": cells.text_reader("consent_source"),
         "consent_wording": cells.text_reader("consent_wording"),
         "cleaned_at": cells.time_reader("cleaned_at", now),
-        **{
-            name: cells.time_reader(name, now) for name in ("consent_at", "optin_at", "confirm_at", "left_at")
-        },
+        **{name: cells.time_reader(name, now) for name in _TIMES},
     }
     return [
         ("left_at" if name == "cleaned_at" else name, columns.meaning[name], reader)

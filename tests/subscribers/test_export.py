@@ -3,21 +3,25 @@
 import csv
 import stat
 import tempfile
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlalchemy import update
 
-from subscribers import roster
+from subscribers import choices, consent, roster
 from subscribers.errors import NewsletterError, NotFound
-from subscribers.models import SuppressionReason
+from subscribers.models import ChosenBy, SubscriberStatus, SuppressionReason
 from subscribers.suppression import key_hash, suppress
+from subscribers.tables import subscriber
 from subscribers.transfer import ExportOptions, export_csv
 from subscribers.transfer.guard import guard, unguard
-from tests.subscribers.people_site import LATER, NOW, SECRET, PeopleSite, counts, make_site
+from tests.subscribers.people_site import LATER, NOW, SECRET, PeopleSite, counts, make_site, refused
 
+AFTER = LATER + timedelta(days=40)
 ROOT = Path(__file__).parents[2]
 PEOPLE = (
     "email,name,topics,lists,timezone,track_consent,consent_at,consent_source,consent_wording,hospital\n"
@@ -58,6 +62,10 @@ def test_an_export_has_the_columns_of_an_import(site: PeopleSite) -> None:
         "consent_at": "2026-01-01T10:00:00Z",
         "consent_source": "form",
         "consent_wording": "You may.",
+        "subscription": "active",
+        "unsubscribed_at": "",
+        "topics_chosen_at": "",
+        "track_withdrawn_at": "",
         "hospital": "St X",
     }
     assert (rows["ben@example.com"]["topics"], rows["cleo@example.com"]["topics"]) == ("all", "none")
@@ -90,6 +98,88 @@ def test_who_left_or_must_not_be_mailed_is_not_exported_by_default(site: PeopleS
         roster.erase(connection, 3, now=NOW)
     assert [row["email"] for row in export(site)] == ["d@example.com"]
     assert [row["email"] for row in export(site, status="unsubscribed")] == ["a@example.com"]
+
+
+def site_of_every_kind(site: PeopleSite) -> None:
+    """Somebody who left, who chose, who took back consent to measurement, who never confirmed."""
+    site.import_rows(PEOPLE)
+    site.import_rows(
+        "email,topics,lists,track_consent\nleft@example.com,myeloma,Booth,yes\nchose@example.com,all,,yes\n"
+    )
+    site.add("pending@example.com")
+    with site.database.ledger() as connection:
+        left, chose = (roster.require(connection, f"{name}@example.com").id for name in ("left", "chose"))
+        roster.unsubscribe(connection, left, now=LATER, source="one-click")
+        choices.set_choices(connection, chose, ["car-t"], by=ChosenBy.READER, now=LATER)
+        consent.set_track_consent(connection, chose, False, now=LATER, source="preferences page")
+        pending = update(subscriber).where(subscriber.c.email == "pending@example.com")
+        connection.execute(pending.values(status=SubscriberStatus.PENDING))
+
+
+def test_an_export_of_everybody_makes_the_same_people_elsewhere(site: PeopleSite, tmp_path: Path) -> None:
+    site_of_every_kind(site)
+    assert len(export(site, status="all")) == 6
+    other = make_site(tmp_path / "other")
+    assert counts(other.import_file(site.folder / "out.csv", now=AFTER)) == (6, 0, 0, 0, 0)
+    assert people_of(other) == people_of(site)
+    export(other, "again.csv", status="all")
+    assert (other.folder / "again.csv").read_bytes() == (site.folder / "out.csv").read_bytes()
+    for here in (other, site):
+        assert counts(here.import_file(site.folder / "out.csv", now=AFTER, basis="more")) == (0, 0, 6, 0, 0)
+    left = other.show("left@example.com")
+    assert (left["status"], left["unsubscribed_at"]) == ("unsubscribed", "2026-05-10T05:30:00Z")
+    assert [(row["action"], row["purpose"]) for row in left["consents"]] == [
+        ("given", "receive"),
+        ("given", "track"),
+        ("withdrawn", "receive"),
+    ]
+    other.database.close()
+
+
+def test_what_was_said_in_person_wins_over_later_files_on_the_other_site_too(
+    site: PeopleSite, tmp_path: Path
+) -> None:
+    site_of_every_kind(site)
+    export(site, status="all")
+    other = make_site(tmp_path / "other")
+    other.import_file(site.folder / "out.csv", now=AFTER)
+    later = "email,topics,track_consent\nchose@example.com,immunology,yes\nleft@example.com,all,yes\n"
+    assert counts(other.import_rows(later, now=AFTER)) == (0, 0, 2, 0, 0)
+    other.database.close()
+
+
+def test_what_was_said_in_person_elsewhere_wins_over_what_a_file_said_here(
+    site: PeopleSite, tmp_path: Path
+) -> None:
+    site_of_every_kind(site)
+    export(site, status="all")
+    other = make_site(tmp_path / "other")
+    other.import_rows("email,topics\nchose@example.com,immunology\nleft@example.com,all\n")
+    assert counts(other.import_file(site.folder / "out.csv", now=AFTER)) == (4, 2, 0, 0, 0)
+    chose, left = other.show("chose@example.com"), other.show("left@example.com")
+    assert (chose["topics"], chose["consents"][-1]["action"]) == (["car-t"], "withdrawn")
+    assert (left["status"], left["unsubscribed_at"]) == ("unsubscribed", "2026-05-10T05:30:00Z")
+    assert counts(other.import_file(site.folder / "out.csv", now=AFTER)) == (0, 0, 6, 0, 0)
+    other.database.close()
+
+
+def test_an_old_file_does_not_undo_that_somebody_came_back(site: PeopleSite) -> None:
+    site_of_every_kind(site)
+    export(site, status="unsubscribed")
+    number = site.id_of("left@example.com")
+    with site.database.ledger() as connection:
+        roster.resubscribe(connection, number, now=AFTER, source="preferences page", wording="Again, please.")
+    assert counts(site.import_file(site.folder / "out.csv", now=AFTER)) == (0, 0, 1, 0, 0)
+    old = "email,UNSUB_TIME\nleft@example.com,2026-05-10 05:30:00\n"
+    assert counts(site.import_rows(old, now=AFTER, status="unsubscribed")) == (0, 0, 1, 0, 0)
+    assert site.show("left@example.com")["status"] == "active"
+    new = "email,UNSUB_TIME\nleft@example.com,2026-06-19 12:00:00\n"
+    assert counts(site.import_rows(new, now=AFTER, status="unsubscribed")) == (0, 1, 0, 0, 0)
+
+
+def test_a_subscription_that_is_no_status_refuses_its_row(site: PeopleSite) -> None:
+    report = site.import_rows("email,subscription\na@example.com,premium\nb@example.com,Active\n")
+    assert refused(report) == {2: "subscription is 'premium': say pending, active, unsubscribed"}
 
 
 def test_people_are_chosen_by_list_and_topic(site: PeopleSite) -> None:

@@ -135,6 +135,33 @@ def test_a_fresh_sign_up_does_not_lift_a_suppression(site: PeopleSite) -> None:
             roster.resubscribe(connection, reader, now=LATER, source="confirm page", wording="I subscribe.")
 
 
+def test_who_comes_back_finds_everything_as_it_was_and_their_words_are_kept(site: PeopleSite) -> None:
+    reader = site.add("jane@example.com", topics=("car-t",), lists=("Booth",), track_consent=True)
+    before = site.show("jane@example.com")
+    with site.database.ledger() as connection:
+        roster.unsubscribe(connection, reader, now=NOW, source="one-click")
+        roster.resubscribe(
+            connection,
+            reader,
+            now=LATER,
+            source="preferences page",
+            wording="Send it again.",
+            wording_version="1",
+        )
+    after = site.show("jane@example.com")
+    changed = {name for name in before if before[name] != after[name]}
+    assert changed == {"confirmed_at", "consents"}
+    proof = after["consents"][-1]
+    assert (proof["action"], proof["purpose"], proof["source"]) == ("given", "receive", "preferences page")
+    assert (proof["wording"], proof["wording_version"]) == ("Send it again.", "1")
+
+
+def test_the_place_of_an_erased_person_never_comes_back(site: PeopleSite) -> None:
+    reader = erased_site(site)
+    with site.database.ledger() as connection, pytest.raises(NotFound):
+        roster.resubscribe(connection, reader, now=LATER, source="preferences page", wording="Again.")
+
+
 def test_measurement_is_allowed_and_forbidden_in_person(site: PeopleSite) -> None:
     reader = site.add("jane@example.com")
     with site.database.ledger() as connection:
