@@ -32,8 +32,9 @@ from pydantic_settings import (
     SettingsError,
 )
 
-from mailer.config_errors import nearest, refusal
+from mailer.config_errors import refusal
 from subscribers.errors import NewsletterError
+from subscribers.nearest import did_you_mean
 
 CONFIG_FILE = "config.toml"
 SECRETS_FILE = "secrets.toml"
@@ -399,5 +400,5 @@ def _refuse_unknown_variables(path: Path) -> None:
                 f"the environment variable {variable} names no table of the configuration.",
                 file=str(path),
                 field=variable,
-                cure=nearest(table, known) + "For example MAILER_SENDGRID__HOST.",
+                cure=did_you_mean(table, known) + "For example MAILER_SENDGRID__HOST.",
             )

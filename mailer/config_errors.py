@@ -3,15 +3,15 @@
 Never shows a value: it may be a secret.
 """
 
-import difflib
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, SecretStr, ValidationError
 
 from subscribers.errors import NewsletterError, Problem
+from subscribers.nearest import did_you_mean, nearest
 
 Location = tuple[str, ...]
 
@@ -29,12 +29,6 @@ def refusal(
         _problem(location, kind, said, files, file, settings, prefix) for location, kind, said in faults
     ]
     return NewsletterError.of(problems, file=str(file))
-
-
-def nearest(word: str, known: Iterable[str]) -> str:
-    """The first half of a typo's cure: the nearest known name, with a space after it, or nothing."""
-    close = difflib.get_close_matches(word, sorted(known), n=1, cutoff=0.6)
-    return f"Did you mean '{close[0]}'? " if close else ""
 
 
 def _location(parts: tuple[int | str, ...]) -> Location:
@@ -65,9 +59,8 @@ def _problem(
     if kind == "extra_forbidden":
         known = _keys(settings, location[:-1])
         inside = f"in [{table}]" if table else "as a table"
-        close = difflib.get_close_matches(key, known, n=1, cutoff=0.6)
-        example = _example(settings, (*location[:-1], *(close or known[:1])))
-        cure = f"{nearest(key, known)}For example {example}."
+        example = _example(settings, (*location[:-1], nearest(key, known) or known[0]))
+        cure = f"{did_you_mean(key, known)}For example {example}."
         if path != files[0]:  # a secret may have been typed where its name belongs
             return Problem(f"{where}this key is not known {inside}.", line, f"[{table or '…'}]", cure)
         return Problem(f"{where}'{key}' is not known {inside}.", line, named, cure)

@@ -130,10 +130,6 @@ class Slot(StrEnum):
     NAME_TEXT = "m"
 
 
-# Longest values, for honest sizes: tokens are fixed, a name is cut at the door.
-NAME_MAX_CHARACTERS = 100
-
-
 @dataclass(frozen=True, slots=True)
 class Slots:
     """The keys of one edition, `[[abcdefgh:t]]`; the nonce occurs nowhere in its texts or values."""

@@ -55,15 +55,9 @@ def ensure_lists(
         for slug, name in {slug: name for name, slug in reversed(slugs.items())}.items()
     ]
     connection.execute(upsert(mailing_list).on_conflict_do_nothing(index_elements=["slug"]), rows)
-    found = dict(iter_ids(connection))
+    known = connection.execute(select(mailing_list.c.slug, mailing_list.c.id))
+    found = {row.slug: row.id for row in known}
     return {name: (found[slug], slug) for name, slug in slugs.items()}
-
-
-def iter_ids(connection: Connection) -> list[tuple[str, int]]:
-    """(slug, id) of every list."""
-    return [
-        (slug, number) for slug, number in connection.execute(select(mailing_list.c.slug, mailing_list.c.id))
-    ]
 
 
 def every(connection: Connection) -> list[NamedList]:

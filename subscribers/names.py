@@ -3,7 +3,7 @@
 import re
 import unicodedata
 
-# The longest name that a letter's slots are measured with (mailer.links.NAME_MAX_CHARACTERS).
+# Cut at the door, so that letters are honestly measured with the longest.
 NAME_MAX_CHARACTERS = 100
 
 _SPACES = re.compile(r"\s+")

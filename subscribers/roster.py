@@ -241,42 +241,6 @@ def resubscribe(
     return True
 
 
-def set_topics(
-    connection: Connection,
-    subscriber_id: int,
-    topics: Iterable[str] | None,
-    *,
-    now: datetime,
-    by: ChosenBy = ChosenBy.READER,
-) -> bool:
-    """The reader chooses topics, None for all; False when nothing changed."""
-    return choices.set_choices(connection, subscriber_id, topics, by=by, now=now)
-
-
-def set_track_consent(
-    connection: Connection,
-    subscriber_id: int,
-    given: bool,
-    *,
-    now: datetime,
-    source: str,
-    wording: str = "",
-    wording_version: str = "",
-    agent: str | None = None,
-) -> bool:
-    """The reader allows or forbids individual measurement; False when it was so already."""
-    return consent.set_track_consent(
-        connection,
-        subscriber_id,
-        given,
-        now=now,
-        source=source,
-        wording=wording,
-        wording_version=wording_version,
-        agent=agent,
-    )
-
-
 def pause(connection: Connection, subscriber_id: int, until: datetime | None) -> bool:
     """Send nothing until an instant; None ends the pause. False when nothing changed."""
     before = connection.execute(

@@ -14,6 +14,7 @@ from sqlalchemy import ColumnElement, Connection, Select, false, func, literal, 
 
 from subscribers import attributes
 from subscribers.models import SubscriberStatus
+from subscribers.nearest import did_you_mean
 from subscribers.segment_rules import (
     Leaf,
     LeafRegistry,
@@ -23,7 +24,6 @@ from subscribers.segment_rules import (
     declared_value,
     json_kind,
     keyed_value,
-    nearest,
     number_value,
     text_value,
     true_or_false,
@@ -186,7 +186,8 @@ def _zone() -> Leaf:
             if name not in zones and name not in areas:
                 raise Refused(
                     f"'{name}' is no time zone and no area of zones.",
-                    nearest(name, sorted(zones | areas)) if _close(name, zones) else None,
+                    # A guess, or nothing: the list of all zones helps nobody.
+                    did_you_mean(name, sorted(zones | areas)).rstrip() or None,
                 )
         return tuple(names)
 
@@ -264,11 +265,6 @@ def _texts(value: Any, what: str, at: str) -> list[str]:
         raise Refused(f"{what} has more than {MAX_CHOICES} values.", at=at)
     texts = [text_value(item, f"each of {what}", f"{at}[{index}]") for index, item in enumerate(value)]
     return list(dict.fromkeys(texts))
-
-
-def _close(name: str, zones: Iterable[str]) -> bool:
-    """Whether a guess is worth making; the list of all zones helps nobody."""
-    return nearest(name, sorted(zones)).startswith("Did")
 
 
 def _either(wanted: bool, phrase: Phrase) -> Phrase:

@@ -10,12 +10,12 @@ import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from difflib import get_close_matches
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, and_, not_, or_
 
 from subscribers.errors import NewsletterError, Problem
+from subscribers.nearest import did_you_mean
 
 # A rule that a person can still read; far below what SQLite (1,000) and Python nest.
 MAX_DEPTH = 20
@@ -208,7 +208,7 @@ def keyed_value(value: Any, what: str, *, required: Sequence[str], optional: Seq
         if key not in required and key not in optional:
             raise Refused(
                 f"{what} has no key '{_shown(key)}'.",
-                nearest(key, [*required, *optional]),
+                nearest_or_all(key, [*required, *optional]),
                 at=f".{_shown(key)}",
             )
     missing = [key for key in required if key not in value]
@@ -221,15 +221,15 @@ def declared_value(value: Any, known: Mapping[str, str], what: str, kind: str, a
     """One of the names that exist; `kind` completes "'cart' is not …"."""
     name = text_value(value, what, at)
     if name not in known:
-        raise Refused(f"'{_shown(name)}' is not {kind}.", nearest(name, list(known)), at=at)
+        raise Refused(f"'{_shown(name)}' is not {kind}.", nearest_or_all(name, list(known)), at=at)
     return name
 
 
-def nearest(name: str, known: Sequence[str]) -> str:
+def nearest_or_all(name: str, known: Sequence[str]) -> str:
     """ "Did you mean 'car-t'?", else what there is."""
-    close = get_close_matches(name.casefold(), known, n=1, cutoff=0.6)
-    if close:
-        return f"Did you mean '{close[0]}'?"
+    meant = did_you_mean(name.casefold(), known)
+    if meant:
+        return meant.rstrip()
     return f"There is: {', '.join(sorted(known)[:20])}." if known else "There is none yet."
 
 
@@ -287,7 +287,7 @@ class _Reader:
         if leaf is None:
             known = [*GROUPS, *self._leaves]
             meant = _OTHER_WORDS.get(name.casefold())
-            cure = f"Say '{meant}' instead." if meant else nearest(name, known)
+            cure = f"Say '{meant}' instead." if meant else nearest_or_all(name, known)
             self._fault(here, f"there is no condition '{_shown(name)}'.", cure)
             return None
         before = self._values

@@ -14,7 +14,7 @@ from sqlalchemy import ColumnElement, Connection, Select, and_, func, insert, se
 from subscribers import lists, segment_rules
 from subscribers.errors import NewsletterError, NotFound
 from subscribers.models import SubscriberStatus
-from subscribers.segment_rules import Condition, LeafRegistry, Moment, Rule, nearest
+from subscribers.segment_rules import Condition, LeafRegistry, Moment, Rule, nearest_or_all
 from subscribers.suppression import suppressed_readers
 from subscribers.tables import segment, subscriber
 
@@ -62,13 +62,6 @@ def count(
     return _count(connection, checked, segment_rules.condition(checked, Moment(now, excluding)))
 
 
-def undecided(connection: Connection, rule: Any, leaves: LeafRegistry, now: datetime) -> int:
-    """How many readers the rule neither picks nor passes over, since nobody may measure them."""
-    checked = _checked(rule, leaves)
-    perhaps = _count(connection, checked, segment_rules.condition(checked, Moment(now, doubt=True)))
-    return perhaps - _count(connection, checked, segment_rules.condition(checked, Moment(now)))
-
-
 def save(
     connection: Connection,
     name: str,
@@ -96,7 +89,8 @@ def find(connection: Connection, slug: str) -> SavedSegment:
     row = connection.execute(select(segment).where(segment.c.slug == wanted)).one_or_none()
     if row is None:
         known = [saved.slug for saved in list_all(connection)]
-        cure = nearest(wanted, known) if known else "Make one with 'mailer segments add NAME --rule FILE'."
+        make_one = "Make one with 'mailer segments add NAME --rule FILE'."
+        cure = nearest_or_all(wanted, known) if known else make_one
         raise NotFound(f"there is no segment '{slug}'.", cure=cure)
     return SavedSegment(row.slug, row.name, row.rule, row.created_at)
 

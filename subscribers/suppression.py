@@ -10,7 +10,7 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, func, select
+from sqlalchemy import ColumnElement, Connection, Row, Select, select
 
 from subscribers.models import SuppressionReason
 from subscribers.tables import IN_LIST_ROWS, subscriber, suppression, upsert
@@ -104,9 +104,3 @@ def suppressed_readers() -> Select[Any]:
     """Ids of those whose address is suppressed: from the few hashes to people, not from each of a million."""
     kept = subscriber.alias("suppressed_reader")
     return select(kept.c.id).join(suppression, suppression.c.key_hash == kept.c.key_hash)
-
-
-def counts(connection: Connection) -> dict[str, int]:
-    """Suppressed addresses by reason."""
-    query = select(suppression.c.reason, func.count()).group_by(suppression.c.reason)
-    return {row[0]: row[1] for row in connection.execute(query)}

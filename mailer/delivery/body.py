@@ -17,7 +17,8 @@ import orjson
 
 from mailer.delivery.transport import Call
 from mailer.editions.links import NAMELESS
-from mailer.links import ATTEMPT_ARG, DELIVERY_ARG, NAME_MAX_CHARACTERS, Doors, Purpose, Slot, Slots, Tokens
+from mailer.links import ATTEMPT_ARG, DELIVERY_ARG, Doors, Purpose, Slot, Slots, Tokens
+from subscribers.names import NAME_MAX_CHARACTERS
 
 ONE_CLICK = "List-Unsubscribe=One-Click"  # RFC 8058, 3.1
 NONCE_CHARACTERS = 8

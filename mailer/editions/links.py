@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from itsdangerous import BadData, URLSafeSerializer
 
 from mailer.editions.content import EditionContent, EditionFaq
-from mailer.links import NAME_MAX_CHARACTERS, TOKEN_CHARACTERS, Doors, Slot, Slots
+from mailer.links import TOKEN_CHARACTERS, Doors, Slot, Slots
+from subscribers.names import NAME_MAX_CHARACTERS
 
 # Well-formed and 24 characters long, but no HMAC of any key ends in words.
 SAMPLE_TOKENS = {

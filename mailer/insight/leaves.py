@@ -46,7 +46,7 @@ from subscribers.segment_rules import (
     Phrase,
     Refused,
     keyed_value,
-    nearest,
+    nearest_or_all,
     number_value,
     text_value,
     true_or_false,
@@ -301,7 +301,7 @@ def _place(connection: Connection, target: _Target, value: Any) -> _Target:
         select(links.c.place).where(links.c.campaign_id == target.campaign_id).distinct()
     ).scalars()
     if place not in (there := sorted(known)):
-        raise Refused(f"{target.words} has no link at '{place}'.", nearest(place, there), at=".place")
+        raise Refused(f"{target.words} has no link at '{place}'.", nearest_or_all(place, there), at=".place")
     return _Target(target.campaign_id, target.issue_id, target.issue_slug, target.frozen_at, place=place)
 
 

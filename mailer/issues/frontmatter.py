@@ -12,13 +12,13 @@ from typing import Any
 
 import yaml
 
-from mailer.config_errors import nearest
 from mailer.issues import tame_yaml, urls
 from mailer.issues.document import FrontMatter
 from mailer.issues.layout import Line, Slot
 from mailer.issues.source import first_bad_character, split_lines
 from mailer.models import IssueKind
 from subscribers.errors import Problem
+from subscribers.nearest import did_you_mean
 
 SLUG = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
 SLUG_MAX_CHARACTERS = 80  # it stands in every archive address
@@ -157,7 +157,7 @@ class _Reader:
         return name
 
     def _unknown_key(self, name: str, key: Node) -> None:
-        cure = f"{nearest(name, EXAMPLES)}Known keys: {', '.join(EXAMPLES)}."
+        cure = f"{did_you_mean(name, EXAMPLES)}Known keys: {', '.join(EXAMPLES)}."
         fault = f"'{name}' is no key of the front matter."
         self._head.faults.append(Problem(fault, self._line(key), name, cure))
 
@@ -274,14 +274,18 @@ class _Reader:
     def _declared(self, topic: str, line: int, name: str) -> None:
         if self._topics is None or topic in self._topics:
             return
-        cure = f"{nearest(topic.casefold(), self._topics)}Topics are declared in config.toml under [topics]."
+        meant = did_you_mean(topic.casefold(), self._topics)
+        cure = f"{meant}Topics are declared in config.toml under [topics]."
         self._head.faults.append(Problem(f"topic '{topic}' is not declared.", line, name, cure))
 
     def links(self, name: str, node: Node) -> dict[str, str]:
         found = {}
         for label, key, value in self.mapping(name, node):
             full = f"{name}.{label}"
-            if not label.strip() or (url := self.text(full, value)) is None:
+            if not label.strip():
+                self._fault("a link has no label.", self._line(key), name)
+                continue
+            if (url := self.text(full, value)) is None:
                 if isinstance(value, yaml.ScalarNode) and not value.value.strip():
                     self._fault(f"'{label}' leads nowhere.", self._line(key), full)
                 continue

@@ -14,7 +14,6 @@ from typing import Any
 from sqlalchemy import Connection, Row, Select, exists, func, insert, or_, select, update
 
 from mailer.config import Settings
-from mailer.config_errors import nearest
 from mailer.issues import targets
 from mailer.issues.document import IssueDocument, Story
 from mailer.issues.frontmatter import SLUG_MAX_CHARACTERS, is_slug
@@ -26,6 +25,7 @@ from mailer.issues.values import Issue, StoryTopics
 from mailer.models import CampaignStatus, Handover, IssueKind
 from mailer.tables import campaigns, deliveries, issues, revisions
 from subscribers.errors import NewsletterError, NotFound, Problem
+from subscribers.nearest import did_you_mean
 
 # A campaign in one of these has mailed nobody and promised nothing.
 _NOT_SENT = (CampaignStatus.PREPARING, CampaignStatus.CANCELLED)
@@ -268,7 +268,7 @@ def _not_found(connection: Connection, slug: str, revision: int | None) -> NotFo
     slugs = list(connection.execute(select(issues.c.slug)).scalars())
     if slug in slugs:
         return NotFound(f"the issue '{slug}' has no revision {revision}.", cure="'mailer issues' lists them.")
-    cure = f"{nearest(slug, slugs)}'mailer issues' lists what is stored."
+    cure = f"{did_you_mean(slug, slugs)}'mailer issues' lists what is stored."
     return NotFound(f"there is no issue '{slug}'.", cure=cure)
 
 

@@ -1,7 +1,7 @@
 """`Mailer`: everything a site can do, under one name. Each method is a line or two of its room."""
 
 import getpass
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from datetime import timedelta
 from pathlib import Path
@@ -28,8 +28,6 @@ from mailer.tracking import late, verdicts
 from mailer.tracking.verdicts import SETTLE_AFTER
 from subscribers import lists, transfer
 from subscribers.transfer import ImportReport as PeopleReport
-
-Progress = Callable[[dict[str, Any]], None]
 
 
 class Mailer:
@@ -184,7 +182,7 @@ class Mailer:
         """Let a campaign that was broken off or paused go on."""
         return sending.go_on(self.rooms, campaign)
 
-    def run_campaign(self, campaign: int, on_progress: Progress | None = None) -> dict[str, Any]:
+    def run_campaign(self, campaign: int, on_progress: sending.Progress | None = None) -> dict[str, Any]:
         """Work until the campaign is finished, paused or cancelled; where it stands then."""
         return sending.run(self.rooms, campaign, on_progress)
 
@@ -249,7 +247,7 @@ class Mailer:
         replace_topics: bool = False,
         overwrite_choices: bool = False,
         unknown_topics: Literal["refuse", "ignore"] = "refuse",
-        on_progress: people.Progress | None = None,
+        on_progress: transfer.Progress | None = None,
     ) -> PeopleReport:
         """Import people from a CSV file."""
         options = transfer.ImportOptions(

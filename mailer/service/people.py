@@ -1,6 +1,6 @@
 """What marketing asks of the people's tables: one function for each command."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from subscribers.addresses import parse_address
 from subscribers.choices import ALL_TOPICS
 from subscribers.errors import NewsletterError, NotFound
 from subscribers.models import SuppressionReason
-from subscribers.segment_rules import LeafRegistry, nearest
+from subscribers.segment_rules import LeafRegistry, nearest_or_all
 
 # Of the command line; a web page names its own.
 SOURCE = "command line"
@@ -96,7 +96,8 @@ def known_topic(rooms: Rooms, connection: Connection, wanted: str) -> str:
     }
     slug = by_name.get(wanted.strip().casefold())
     if slug is None:
-        raise NotFound(f"there is no topic '{wanted}'.", field="topic", cure=nearest(wanted, sorted(known)))
+        cure = nearest_or_all(wanted, sorted(known))
+        raise NotFound(f"there is no topic '{wanted}'.", field="topic", cure=cure)
     return slug
 
 
@@ -236,6 +237,3 @@ def rename_topic(rooms: Rooms, old: str, new: str) -> int:
     with rooms.database.ledger() as connection:
         segments.rename_topic(connection, old_slug, new_slug)
     return moved
-
-
-Progress = Callable[[int, int | None], None]

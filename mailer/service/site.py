@@ -6,13 +6,13 @@ from typing import Any, Literal
 
 from mailer import dialect, site
 from mailer.config import Settings, load_settings
-from mailer.config_errors import nearest
 from mailer.database import Database
 from mailer.delivery import preflight
 from mailer.sandbox.server import SandboxServer
 from mailer.service.rooms import Rooms
 from mailer.tracking import counters
 from subscribers import topics
+from subscribers.nearest import did_you_mean
 
 Level = Literal["ok", "warning", "error"]
 
@@ -105,7 +105,7 @@ def _topics(rooms: Rooms) -> list[Finding]:
         Finding(
             "warning",
             f"{count:,} readers chose '{slug}', which config.toml does not declare",
-            f"{nearest(slug, declared)}Declare it, or move the choices: 'mailer topics rename OLD NEW'.",
+            f"{did_you_mean(slug, declared)}Declare it, or move the choices: 'mailer topics rename OLD NEW'.",
         )
         for slug, count in strays.items()
     ]

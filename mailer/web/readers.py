@@ -30,7 +30,7 @@ from mailer.web.pages import (
     unknown,
     words,
 )
-from subscribers import choices, roster
+from subscribers import choices, consent, roster
 from subscribers.models import ChosenBy
 from subscribers.tables import upsert
 
@@ -166,7 +166,7 @@ def _save(rooms: Rooms, token: str, form: Mapping[str, list[str]], agent: str) -
             wants_all = form.get("which", [""])[0] == "all"
             if not picked and not wants_all:
                 return _prefs_page(rooms, holder, chosen, "", fault="no-topic")
-            roster.set_topics(
+            choices.set_choices(
                 connection,
                 holder.subscriber_id,
                 None if wants_all else picked,
@@ -189,7 +189,7 @@ def _save(rooms: Rooms, token: str, form: Mapping[str, list[str]], agent: str) -
 def _set_measuring(
     connection: Connection, rooms: Rooms, holder: Holder, form: Mapping[str, list[str]], agent: str
 ) -> None:
-    roster.set_track_consent(
+    consent.set_track_consent(
         connection,
         holder.subscriber_id,
         form.get("measure", [""])[0] == "yes",

@@ -5,7 +5,6 @@ what is there.
 """
 
 import csv
-import difflib
 import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
@@ -15,6 +14,7 @@ from subscribers import choices
 from subscribers.errors import NewsletterError
 from subscribers.lists import slug_of
 from subscribers.models import SubscriberStatus
+from subscribers.nearest import nearest
 from subscribers.roster import zone_named
 from subscribers.transfer.guard import unguard
 
@@ -235,8 +235,8 @@ def _names(cell: str) -> list[str]:
 
 
 def _unknown_topic(word: str, known: Mapping[str, str]) -> str:
-    near = difflib.get_close_matches(word[:60], known, n=1)
-    hint = f"; did you mean '{known[near[0]]}'?" if near else ""
+    near = nearest(word, known)
+    hint = f"; did you mean '{known[near]}'?" if near else ""
     return f"the topic {_shown(word)} is not declared{hint}"
 
 

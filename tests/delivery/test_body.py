@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mailer.delivery.body import FrozenEdition, Reader, build, draw_nonce, plain_name
-from mailer.links import NAME_MAX_CHARACTERS, Doors, LetterTokens, Purpose, Slot, Slots, Tokens
+from mailer.links import Doors, LetterTokens, Purpose, Slot, Slots, Tokens
+from subscribers.names import NAME_MAX_CHARACTERS
 from tests.conftest import SHARED
 
 TOKENS = Tokens(["a secret", "an older one"])

@@ -71,12 +71,6 @@ def test_readers_in_doubt_may_be_counted_in_and_never_out(readers: World, settin
         assert picked(readers, settings, {"not": rule}, excluding=excluding) == {"silent", "lapsed"}
 
 
-def test_the_readers_in_doubt_can_be_counted(readers: World, settings: Settings, now: datetime) -> None:
-    leaves = registry(readers.connection, settings)
-    for rule in ({"opened_within_days": 90}, {"not": {"opened_within_days": 90}}):
-        assert segments.undecided(readers.connection, rule, leaves, now) == 4
-
-
 def individually(settings: Settings, mode: str) -> Settings:
     tracking = settings.tracking.model_copy(update={"individual": mode})
     return settings.model_copy(update={"tracking": tracking})

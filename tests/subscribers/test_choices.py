@@ -25,7 +25,7 @@ def test_the_mask_always_says_what_was_chosen(site: PeopleSite, steps: list[set[
     with site.database.ledger() as connection:
         for wanted in steps:
             before = choices.of(connection, reader)
-            changed = roster.set_topics(connection, reader, wanted, now=NOW)
+            changed = choices.set_choices(connection, reader, wanted, now=NOW, by=ChosenBy.READER)
             assert choices.of(connection, reader) == (None if wanted is None else frozenset(wanted))
             assert changed == (before != choices.of(connection, reader))
             assert topics.drift(connection) == []
@@ -58,7 +58,7 @@ def test_more_topics_than_a_mask_has_bits_are_refused(site: PeopleSite) -> None:
 def test_choosing_in_person_is_remembered_even_when_nothing_changed(site: PeopleSite) -> None:
     reader = site.add("r@example.com", topics=("car-t",))
     with site.database.ledger() as connection:
-        assert not roster.set_topics(connection, reader, {"car-t"}, now=LATER)
+        assert not choices.set_choices(connection, reader, {"car-t"}, now=LATER, by=ChosenBy.READER)
         found = roster.find_id(connection, reader)
     assert found is not None
     assert found.chose_at == LATER
@@ -67,7 +67,7 @@ def test_choosing_in_person_is_remembered_even_when_nothing_changed(site: People
 def test_staff_do_not_choose_in_the_name_of_a_reader(site: PeopleSite) -> None:
     reader = site.add("r@example.com", topics=("car-t",))
     with site.database.ledger() as connection:
-        assert roster.set_topics(connection, reader, {"myeloma"}, now=LATER, by=ChosenBy.STAFF)
+        assert choices.set_choices(connection, reader, {"myeloma"}, now=LATER, by=ChosenBy.STAFF)
         found = roster.find_id(connection, reader)
     assert found is not None
     assert found.chose_at is None

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from sqlalchemy import select, update
 
-from subscribers import consent, roster, topics
-from subscribers.models import SubscriberStatus, SuppressionReason
+from subscribers import choices, consent, roster, topics
+from subscribers.models import ChosenBy, SubscriberStatus, SuppressionReason
 from subscribers.suppression import key_hash, suppress
 from subscribers.tables import subscriber, topic_choice
 from tests.subscribers.people_site import BASIS, LATER, NOW, SECRET, PeopleSite, counts, refused
@@ -23,7 +23,7 @@ def track(site: PeopleSite) -> list[tuple[str, str]]:
 
 def choose(site: PeopleSite, wanted: set[str] | None, now: datetime = NOW) -> None:
     with site.database.ledger() as connection:
-        roster.set_topics(connection, site.id_of(JANE), wanted, now=now)
+        choices.set_choices(connection, site.id_of(JANE), wanted, now=now, by=ChosenBy.READER)
 
 
 def test_an_import_never_revives_who_left(site: PeopleSite) -> None:
@@ -52,7 +52,7 @@ def test_an_import_never_revives_a_suppressed_person(site: PeopleSite) -> None:
 def test_tracking_consent_is_not_turned_on_after_a_withdrawal(site: PeopleSite) -> None:
     site.import_rows(f"email,track_consent,consent_at\n{JANE},yes,2026-01-01\n")
     with site.database.ledger() as connection:
-        roster.set_track_consent(connection, site.id_of(JANE), False, now=NOW, source="preferences page")
+        consent.set_track_consent(connection, site.id_of(JANE), False, now=NOW, source="preferences page")
     report = site.import_rows(f"email,track_consent,consent_at\n{JANE},yes,2026-01-01\n", now=LATER)
     assert counts(report) == (0, 0, 1, 0, 0)
     assert site.show(JANE)["track_consent"] is False
@@ -62,7 +62,7 @@ def test_tracking_consent_is_not_turned_on_after_a_withdrawal(site: PeopleSite) 
 def test_a_no_given_in_person_holds_even_where_no_yes_came_before(site: PeopleSite) -> None:
     site.import_rows(f"email\n{JANE}\n")
     with site.database.ledger() as connection:
-        roster.set_track_consent(connection, site.id_of(JANE), False, now=NOW, source="preferences page")
+        consent.set_track_consent(connection, site.id_of(JANE), False, now=NOW, source="preferences page")
     site.import_rows(f"email,track_consent\n{JANE},yes\n", now=LATER)
     assert site.show(JANE)["track_consent"] is False
 
@@ -81,7 +81,7 @@ def test_a_file_may_bring_and_take_back_its_own_tracking_consent(site: PeopleSit
 def test_a_yes_given_in_person_is_not_taken_back_by_a_file(site: PeopleSite) -> None:
     site.import_rows(f"email\n{JANE}\n")
     with site.database.ledger() as connection:
-        roster.set_track_consent(connection, site.id_of(JANE), True, now=NOW, source="preferences page")
+        consent.set_track_consent(connection, site.id_of(JANE), True, now=NOW, source="preferences page")
     assert counts(site.import_rows(f"email,track_consent\n{JANE},no\n", now=LATER)) == (0, 0, 1, 0, 0)
     assert site.show(JANE)["track_consent"] is True
 

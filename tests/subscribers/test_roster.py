@@ -7,7 +7,6 @@ import pytest
 from sqlalchemy import select, update
 
 from mailer import dialect
-from mailer.links import NAME_MAX_CHARACTERS as LETTER_NAME_MAX_CHARACTERS
 from subscribers import consent, roster, suppression
 from subscribers.addresses import parse_address
 from subscribers.errors import NewsletterError, NotFound
@@ -167,7 +166,7 @@ def test_measurement_is_allowed_and_forbidden_in_person(site: PeopleSite) -> Non
     with site.database.ledger() as connection:
 
         def say(given: bool) -> bool:
-            return roster.set_track_consent(connection, reader, given, now=NOW, source="preferences page")
+            return consent.set_track_consent(connection, reader, given, now=NOW, source="preferences page")
 
         assert [say(True), say(True), say(False), say(False), say(True)] == [True, False, True, False, True]
         rows = [row.action for row in consent.of(connection, reader) if row.purpose == "track"]
@@ -178,7 +177,7 @@ def test_measurement_is_allowed_and_forbidden_in_person(site: PeopleSite) -> Non
 def test_a_no_to_measurement_counts_even_of_who_never_said_yes(site: PeopleSite) -> None:
     reader = site.add("jane@example.com")
     with site.database.ledger() as connection:
-        assert not roster.set_track_consent(connection, reader, False, now=NOW, source="preferences page")
+        assert not consent.set_track_consent(connection, reader, False, now=NOW, source="preferences page")
         rows = [row.action for row in consent.of(connection, reader) if row.purpose == "track"]
     assert rows == ["withdrawn"]
 
@@ -221,7 +220,7 @@ def erased_site(site: PeopleSite, steps: tuple[roster.EraseStep, ...] = ()) -> i
     )
     reader = site.id_of("zebedee@example.com")
     with site.database.ledger() as connection:
-        roster.set_track_consent(connection, reader, False, now=NOW, source="page of zebedee", agent=AGENT)
+        consent.set_track_consent(connection, reader, False, now=NOW, source="page of zebedee", agent=AGENT)
         connection.execute(
             update(subscriber).where(subscriber.c.id == reader).values(name="Zed Quixworth II")
         )
@@ -300,10 +299,6 @@ def test_an_erasure_forgets_what_an_earlier_suppression_told(site: PeopleSite) -
 # -- names --------------------------------------------------------------------------------------
 
 
-def test_names_are_as_long_as_a_letter_expects() -> None:
-    assert NAME_MAX_CHARACTERS == LETTER_NAME_MAX_CHARACTERS
-
-
 @pytest.mark.parametrize(
     ("typed", "kept"),
     [
@@ -350,7 +345,7 @@ def test_a_no_in_person_outlasts_an_import_even_without_an_earlier_yes(site: Peo
     number = site.add("jane@example.com")
     with site.database.ledger() as connection:
         for _ in range(2):
-            roster.set_track_consent(connection, number, False, now=NOW, source="preferences")
+            consent.set_track_consent(connection, number, False, now=NOW, source="preferences")
     site.import_rows("email,track_consent\njane@example.com,yes\n", now=LATER)
     shown = site.show("jane@example.com")
     assert shown["track_consent"] is False

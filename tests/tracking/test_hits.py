@@ -19,7 +19,7 @@ from mailer.tables import chunks, deliveries, events, subscribers
 from mailer.tracking import verdicts
 from mailer.tracking.hits import Hit, HitWriter, Kind, Landing
 from mailer.tracking.verdicts import StoredHit, in_burst, settle
-from subscribers import roster
+from subscribers import consent
 from subscribers.models import SubscriberStatus
 from tests.tracking.sample import BROWSER, Sample
 
@@ -141,7 +141,7 @@ def test_who_never_agreed_is_not_named_even_by_a_token_of_their_own(
 def test_withdrawing_works_for_letters_already_sent(sample: Sample, writer: HitWriter) -> None:
     knock(writer, hit(sample, "open"))
     with sample.database.ledger() as connection:
-        roster.set_track_consent(connection, sample.readers["ada"], False, now=sample.now, source="test")
+        consent.set_track_consent(connection, sample.readers["ada"], False, now=sample.now, source="test")
     knock(writer, hit(sample, "open", after=90))
     assert [each["delivery_id"] for each in sample.events()] == [sample.letters["ada"], None]
 

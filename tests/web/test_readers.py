@@ -13,7 +13,7 @@ from mailer.links import Purpose
 from mailer.service.rooms import Rooms
 from mailer.tables import deliveries, editions, subscribers
 from subscribers import choices, roster, suppression
-from subscribers.models import SuppressionReason
+from subscribers.models import ChosenBy, SuppressionReason
 from subscribers.tables import consent
 from tests.tracking.sample import BROWSER, NONCE, Sample, add_reader
 
@@ -291,7 +291,7 @@ def test_who_left_comes_back_by_a_button_with_topics_as_they_were(
 ) -> None:
     place = path(sample, purpose)
     with sample.database.ledger() as connection:
-        roster.set_topics(connection, sample.readers["ada"], ["car-t"], now=sample.now)
+        choices.set_choices(connection, sample.readers["ada"], ["car-t"], now=sample.now, by=ChosenBy.READER)
     client.post(path(sample, Purpose.LEAVE), data={"do": "leave"})
     assert "Send me the newsletter again</button>" in client.get(place).text
     answer = client.post(place, data={"do": "return"}, headers={"User-Agent": BROWSER})
