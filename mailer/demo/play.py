@@ -1,10 +1,12 @@
 """The demo: a site, a sandbox, three hundred readers, one issue, seven editions, numbers.
 
 Nothing in it is special: the site is what `init` lays out, the letters leave through the sendgrid SDK,
-the readers are the sandbox's, and the events come back over HTTP, signed.
+the readers are the sandbox's, and the events come back over HTTP, signed. The variables of a real site
+are passed over: example readers belong in no other database than the demo's own.
 """
 
 import contextlib
+import os
 import shutil
 import socket
 import tempfile
@@ -16,6 +18,7 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from mailer import site
 from mailer.cli import output, results, sending
+from mailer.config import ENV_PREFIX
 from mailer.demo.people import ExampleReaders, write_example_readers
 from mailer.sandbox import readers
 from mailer.service import Mailer
@@ -30,18 +33,48 @@ PLAY_SECONDS = 30.0
 
 
 def play(folder: Path | None, *, stay: bool, as_json: bool) -> None:
-    """Play it all, print what happened, and serve until Ctrl-C when `stay`."""
-    with _folder(folder) as place:
+    """Play it all, print what happened, and serve until Ctrl-C when `stay`.
+
+    Raises NewsletterError when no letter left or nothing came back.
+    """
+    with _no_variables(), _folder(folder) as place:
         mailer = new_site(place)
         try:
             with mailer.sandbox() as sandbox, web_of(mailer) as web:
                 told = tell(mailer, sandbox)
+                require_a_whole_way(told)
                 if as_json:
                     output.emit(told)
                 if stay:
                     _stay(place, sandbox.url, web.admin_url, told["stats"]["campaign"], web.url)
         finally:
             mailer.close()
+
+
+@contextlib.contextmanager
+def _no_variables() -> Iterator[None]:
+    """Without the `MAILER_…` variables, which speak of another site."""
+    passed_over = {name: value for name, value in os.environ.items() if name.startswith(ENV_PREFIX)}
+    if passed_over:
+        names = ", ".join(sorted(passed_over))
+        output.warn(f"the demo makes a site of its own and passes over {names}.")
+    for name in passed_over:
+        del os.environ[name]
+    try:
+        yield
+    finally:
+        os.environ.update(passed_over)
+
+
+def require_a_whole_way(told: dict[str, Any]) -> None:
+    """A demo without letters or without events showed nothing, whatever it printed."""
+    if told["status"]["accepted"] and told["stats"]["delivered"]:
+        return
+    missing = "no event came back" if told["status"]["accepted"] else "no letter was handed over"
+    raise NewsletterError(
+        f"the demo did not come to its end: {missing}.",
+        cure="A firewall or proxy may stand between two ports of this machine.",
+    )
 
 
 @contextlib.contextmanager
