@@ -3,13 +3,14 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, exists, func, select
 
 from mailer.config import Settings
 from mailer.editions.compose import whole
 from mailer.editions.links import TestTarget, urls_of
 from mailer.issues.values import Issue
-from mailer.tables import campaign_stories, campaigns, editions, issues
+from mailer.models import ChunkState
+from mailer.tables import campaign_stories, campaigns, chunks, editions, issues
 
 # Titles under an issue in the archive's list.
 TITLES_SHOWN = 3
@@ -30,12 +31,16 @@ class SentIssue:
 
 
 def sent_issues(connection: Connection, slug: str | None = None) -> list[SentIssue]:
-    """Issues of which letters have left, the newest first; an issue sent twice stands once."""
+    """Issues of which letters have left, the newest first; an issue sent twice stands once.
+
+    What is in doubt alone is nobody's to read yet: a letter that did arrive ends the doubt by its events.
+    """
+    has_left = exists().where(chunks.c.campaign_id == campaigns.c.id, chunks.c.state == ChunkState.ACCEPTED)
     first = func.min(campaigns.c.started_at).over(partition_by=campaigns.c.issue_id)
     query = (
         select(campaigns.c.id, issues.c.slug, campaigns.c.revision_id, first.label("sent_at"))
         .join(issues, issues.c.id == campaigns.c.issue_id)
-        .where(campaigns.c.started_at.is_not(None))
+        .where(has_left)
         .order_by(campaigns.c.started_at.desc(), campaigns.c.id.desc())
         .limit(ISSUES_SHOWN)
     )

@@ -14,7 +14,7 @@ from starlette.testclient import TestClient
 
 from mailer.links import Purpose
 from mailer.service.rooms import Rooms
-from mailer.tables import campaigns
+from mailer.tables import campaigns, chunks
 from mailer.web.app import create_public_app
 from mailer.web.pages import held_together
 from mailer.web.server import WebServer
@@ -44,13 +44,34 @@ def test_public_pages_are_strict_and_need_no_script(client: TestClient, page: st
     assert "style=" not in answer.text
 
 
-def test_the_archive_lists_issues_that_were_sent_and_no_others(client: TestClient, sample: Sample) -> None:
+def test_the_archive_lists_issues_that_were_sent(client: TestClient) -> None:
     assert f'href="/archive/{SLUG}"' in client.get("/archive").text
-    with sample.database.ledger() as connection:
-        connection.execute(update(campaigns).values(started_at=None, status="preparing"))
-    assert SLUG not in client.get("/archive").text
-    assert client.get(f"/archive/{SLUG}").status_code == 404
     assert client.get("/archive/no-such-issue").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("campaign", "chunk"),
+    [
+        ("preparing", "waiting"),
+        ("sending", "submitting"),
+        ("paused", "waiting"),
+        ("paused", "uncertain"),
+        ("cancelled", "withheld"),
+        ("finished", "rejected"),
+    ],
+)
+def test_the_archive_keeps_an_issue_back_until_a_letter_was_handed_over(
+    client: TestClient, sample: Sample, campaign: str, chunk: str
+) -> None:
+    with sample.database.ledger() as connection:
+        connection.execute(update(campaigns).values(status=campaign))
+        connection.execute(update(chunks).values(state=chunk))
+    for page in ("/", "/archive"):
+        assert SLUG not in client.get(page).text
+    assert client.get(f"/archive/{SLUG}").status_code == 404
+    with sample.database.ledger() as connection:
+        connection.execute(update(chunks).values(state="accepted"))
+    assert client.get(f"/archive/{SLUG}").status_code == 200
 
 
 def test_an_archived_issue_is_whole_with_its_stories_anchored(client: TestClient, sample: Sample) -> None:
