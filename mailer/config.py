@@ -40,6 +40,8 @@ CONFIG_FILE = "config.toml"
 SECRETS_FILE = "secrets.toml"
 ENV_PREFIX = "MAILER_"
 CONFIG_VARIABLE = "MAILER_CONFIG"
+# How the API key of a new site begins: the sandbox takes it, SendGrid gave it to nobody.
+SANDBOX_KEY_PREFIX = "SG.sandbox-"
 
 # RFC 8058 links are cut by SendGrid when the header value has 78 bytes or more (design, decision 8).
 LIST_UNSUBSCRIBE_MAX_BYTES = 77

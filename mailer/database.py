@@ -133,10 +133,14 @@ class Database:
         return head
 
     def upgrade(self) -> bool:
-        """Create or migrate the schema; False when it was current already."""
+        """Create or migrate the schema; False when it was current already.
+
+        Raises NewsletterError on the schema of a newer version.
+        """
         before = self.schema_version()
         if before == self.newest_version():
             return False
+        _require_known(before)
         config = Config()
         config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
         config.attributes["engine"] = self._ledger
@@ -147,8 +151,20 @@ class Database:
         """Refuse to work on an older or unknown schema."""
         found = self.schema_version()
         if found != self.newest_version():
+            _require_known(found)
             state = "has no tables yet" if found is None else f"is at schema {found}"
             raise NewsletterError(f"the database {state}.", cure="Run 'mailer upgrade' first.")
+
+
+def _require_known(version: str | None) -> None:
+    """Refuse a schema that no migration of this version leads to."""
+    scripts = ScriptDirectory(str(MIGRATIONS)).walk_revisions()
+    if version is not None and version not in {script.revision for script in scripts}:
+        raise NewsletterError(
+            f"the database is at schema {version}, which a newer version of this program made.",
+            field="[database] url",
+            cure="Install that version, or name another database.",
+        )
 
 
 @contextmanager

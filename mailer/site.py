@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from mailer.config import CONFIG_FILE, SECRETS_FILE
+from mailer.config import CONFIG_FILE, SANDBOX_KEY_PREFIX, SECRETS_FILE
 from subscribers.errors import NewsletterError
 
 # Where the wheel carries what a site begins with; an editable install has it beside the package.
@@ -79,7 +79,7 @@ suppression_key = "{secrets.token_urlsafe(KEY_BYTES)}"
 
 [sendgrid]
 # The sandbox takes any key that begins with SG. SendGrid gives you a real one: Settings, API Keys.
-api_key = "SG.sandbox-{secrets.token_urlsafe(16)}"
+api_key = "{SANDBOX_KEY_PREFIX}{secrets.token_urlsafe(16)}"
 # Verifies the events that come back. The sandbox's own; SendGrid: Settings, Mail Settings, Event Webhook.
 webhook_public_key = ""
 """

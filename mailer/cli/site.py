@@ -1,5 +1,6 @@
 """Commands of a site: demo, init, check, upgrade, serve, sandbox."""
 
+import shlex
 import signal
 from pathlib import Path
 from typing import Annotated
@@ -41,7 +42,7 @@ def init(
         return
     output.say(f"A site in [bold]{output.plain(folder)}[/]: {output.plain(', '.join(site.written))}")
     output.say("Next:")
-    output.say(f"  [bold]cd {output.plain(folder)}[/]")
+    output.say(f"  [bold]cd {output.plain(shlex.quote(str(folder)))}[/]")
     output.say("  [bold]mailer sandbox[/]   (a SendGrid on your desk; in a terminal of its own)")
     output.say("  [bold]mailer import examples/week-04.md[/]")
 

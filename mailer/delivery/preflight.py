@@ -7,7 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from mailer.config import LIST_UNSUBSCRIBE_FIXED_BYTES, LIST_UNSUBSCRIBE_MAX_BYTES, Settings
+from mailer.config import (
+    LIST_UNSUBSCRIBE_FIXED_BYTES,
+    LIST_UNSUBSCRIBE_MAX_BYTES,
+    SANDBOX_KEY_PREFIX,
+    Settings,
+)
 from mailer.delivery.sendgrid import is_loopback, is_sendgrids_own, require_safe_host
 from subscribers.errors import NewsletterError, Problem
 
@@ -159,13 +164,30 @@ def _placeholders(settings: Settings) -> list[Problem]:
                 cure="Write your own into config.toml.",
             )
         )
+    if is_sendgrids_own(settings.sendgrid.host):
+        problems += _of_this_desk(settings)
+    return problems
+
+
+def _of_this_desk(settings: Settings) -> list[Problem]:
+    """What is good for the sandbox and for nobody else."""
+    problems = []
     host = _host_of(settings.web.base_url)
-    if is_sendgrids_own(settings.sendgrid.host) and (is_loopback(host) or _is_nobodys(host)):
+    if is_loopback(host) or _is_nobodys(host):
         problems.append(
             Problem(
                 f"readers cannot reach '{settings.web.base_url}'.",
                 field="[web] base_url",
                 cure="Write the public address, for example https://news.your-domain.org.",
+            )
+        )
+    key = settings.sendgrid.api_key.get_secret_value()
+    if not key or key.startswith(SANDBOX_KEY_PREFIX):
+        problems.append(
+            Problem(
+                "the API key is the sandbox's own." if key else "there is no API key.",
+                field="[sendgrid] api_key",
+                cure="Make one at SendGrid (Settings, API Keys) and write it into secrets.toml.",
             )
         )
     return problems

@@ -16,7 +16,7 @@ from mailer.delivery.sendgrid import SendGrid
 from mailer.editions.select import select
 from mailer.issues.values import Issue
 from mailer.models import CampaignStatus
-from mailer.service import people
+from mailer.service import people, site
 from mailer.service.composition import PlannedCampaign, needed_selections
 from mailer.service.rooms import Rooms
 from subscribers import choices, roster
@@ -31,7 +31,8 @@ PREPARING_LOOK_SECONDS = 0.1
 
 def sender_warnings(rooms: Rooms) -> list[str]:
     """What about the sender should be mended before a real campaign."""
-    return [str(problem) for problem in preflight.look(rooms.settings).warnings]
+    warnings = (*preflight.look(rooms.settings).warnings, *site.webhook_key_problems(rooms.settings))
+    return [str(problem) for problem in warnings]
 
 
 def unfinished(rooms: Rooms, issue: Issue) -> dict[str, Any] | None:

@@ -8,10 +8,13 @@ from mailer import dialect, site
 from mailer.config import Settings, load_settings
 from mailer.database import Database
 from mailer.delivery import preflight
+from mailer.delivery.sendgrid import is_sendgrids_own
 from mailer.sandbox.server import SandboxServer
+from mailer.sandbox.signing import public_key_at
 from mailer.service.rooms import Rooms
 from mailer.tracking import counters
 from subscribers import topics
+from subscribers.errors import Problem
 from subscribers.nearest import did_you_mean
 
 Level = Literal["ok", "warning", "error"]
@@ -92,8 +95,30 @@ def _sqlite() -> Finding:
 def _senders(rooms: Rooms) -> list[Finding]:
     report = preflight.look(rooms.settings)
     findings = [Finding("error", problem.message, problem.cure) for problem in report.refusals]
-    findings += [Finding("warning", problem.message, problem.cure) for problem in report.warnings]
+    findings += [
+        Finding("warning", problem.message, problem.cure)
+        for problem in (*report.warnings, *webhook_key_problems(rooms.settings))
+    ]
     return findings or [Finding("ok", f"sender {rooms.settings.newsletter.from_email}")]
+
+
+def webhook_key_problems(settings: Settings) -> list[Problem]:
+    """Where letters really leave, events that SendGrid signs must be believed, and no others."""
+    key = settings.sendgrid.webhook_public_key
+    if not is_sendgrids_own(settings.sendgrid.host):
+        return []
+    mailbox = settings.path(settings.sandbox.database)
+    if key and not (mailbox.is_file() and public_key_at(mailbox) == key):
+        return []
+    return [
+        Problem(
+            "the webhook key is the sandbox's own: SendGrid's events will be refused."
+            if key
+            else "there is no webhook key: events will be refused, and no bounce will be known.",
+            field="[sendgrid] webhook_public_key",
+            cure="Copy it from SendGrid (Settings, Mail Settings, Event Webhook) into secrets.toml.",
+        )
+    ]
 
 
 def _topics(rooms: Rooms) -> list[Finding]:

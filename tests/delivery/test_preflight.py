@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
 from mailer.config import LIST_UNSUBSCRIBE_MAX_BYTES, Settings
 from mailer.delivery import preflight
@@ -51,6 +52,15 @@ def test_placeholders_are_refused_at_sendgrids_own_hosts(settings: Settings, hos
     assert "from_email" in said
     assert "postal address" in said
     assert "readers cannot reach" in said
+
+
+@pytest.mark.parametrize(("key", "said"), [("SG.sandbox-abc", "the sandbox's own"), ("", "no API key")])
+def test_nothing_is_sent_through_sendgrid_with_the_key_of_the_sandbox(
+    settings: Settings, key: str, said: str
+) -> None:
+    keyed = {"host": OWN_HOST, "api_key": SecretStr(key)}
+    assert said in refusals(with_values(real(settings), sendgrid=keyed))
+    assert said not in refusals(with_values(settings, sendgrid={"api_key": SecretStr(key)}))
 
 
 def test_a_real_site_may_send(settings: Settings) -> None:

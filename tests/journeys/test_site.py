@@ -4,6 +4,7 @@ import stat
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 
 from mailer.service import Mailer
 from mailer.tracking import counters
@@ -49,6 +50,30 @@ def test_upgrade_creates_a_missing_database(site: Path, terminal: Terminal) -> N
     assert terminal("issues").code == 0
 
 
+@pytest.mark.parametrize("command", ["upgrade", "check", "issues"])
+def test_a_database_of_a_newer_version_is_refused_in_one_sentence(
+    site: Path, terminal: Terminal, command: str
+) -> None:
+    with Mailer.open() as mailer, mailer.database.ledger() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    answer = terminal(command, "--json")
+    assert answer.code == 1
+    error = answer.document["error"]
+    assert error["message"] == "the database is at schema 9999, which a newer version of this program made."
+    assert error["cure"].startswith("Install that version")
+    assert "Traceback" not in answer.err
+    with Mailer.open(any_schema=True) as mailer:
+        assert mailer.database.schema_version() == "9999"
+
+
+def test_init_names_its_folder_so_that_a_shell_finds_it(
+    tmp_path: Path, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    answer = terminal("init", "ein Ort/mit Umlaut ü")
+    assert "cd 'ein Ort/mit Umlaut ü'" in answer.out
+
+
 def test_check_of_a_fresh_site_warns_of_the_placeholder_sender_only(site: Path, terminal: Terminal) -> None:
     findings = terminal("check", "--json").document["findings"]
     assert {finding["level"] for finding in findings} <= {"ok", "warning"}
@@ -74,6 +99,32 @@ def test_a_placeholder_sender_is_refused_at_sendgrids_own_host(
     answer = terminal("send", "week-04", "--yes", "--json")
     assert answer.code == 1
     assert "editor@example.com" in answer.document["error"]["message"]
+
+
+def test_the_keys_of_the_sandbox_are_named_at_sendgrids_own_host(
+    site: Path, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {
+        "MAILER_SENDGRID__HOST": "https://api.sendgrid.com",
+        "MAILER_WEB__BASE_URL": "https://news.heme.health",
+        "MAILER_NEWSLETTER__FROM_EMAIL": "editor@heme.health",
+        "MAILER_NEWSLETTER__REPLY_TO": "editor@heme.health",
+        "MAILER_NEWSLETTER__POSTAL_ADDRESS": "Heme Health, 12 Rue Verte, Lyon",
+        "MAILER_NEWSLETTER__IMPRINT_URL": "https://heme.health/imprint",
+        "MAILER_NEWSLETTER__PRIVACY_URL": "https://heme.health/privacy",
+    }.items():
+        monkeypatch.setenv(name, value)
+
+    def named() -> dict[str, str]:
+        findings = terminal("check", "--json").document["findings"]
+        return {each["said"].split(" key ")[0]: each["level"] for each in findings if " key " in each["said"]}
+
+    assert named() == {"the API": "error", "the webhook": "warning"}
+    monkeypatch.setenv("MAILER_SENDGRID__API_KEY", "SG.of-an-account")
+    assert named() == {"the webhook": "warning"}
+    monkeypatch.setenv("MAILER_SENDGRID__WEBHOOK_PUBLIC_KEY", "of an account")
+    assert named() == {}
+    assert terminal("check").code == 0
 
 
 @pytest.mark.parametrize(
