@@ -115,7 +115,6 @@ def _batches(readers: int) -> Iterator[list[dict[str, Any]]]:
                 "status": "unsubscribed" if number % INACTIVE_EVERY == 0 else "active",
                 "all_topics": wants_all,
                 "topic_mask": mask,
-                "frequency": "weekly",
                 "source": "bench",
                 "attributes": {},
                 "track_consent": number % 2 == 0,

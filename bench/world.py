@@ -55,13 +55,13 @@ def _people(connection: Connection, readers: int) -> None:
             WITH RECURSIVE n(id) AS (SELECT 1 UNION ALL SELECT id + 1 FROM n WHERE id < :readers),
             drawn AS (SELECT id, {_draw(1)} AS a, {_draw(2)} AS b, {_draw(3)} AS c, {_draw(4)} AS d FROM n)
             INSERT INTO subscriber (id, email, email_key, key_hash, name, status, all_topics, topic_mask,
-              timezone, frequency, source, attributes, track_consent, created_at, last_engaged_on,
+              timezone, source, attributes, track_consent, created_at, last_engaged_on,
               last_clicked_on)
             SELECT id, 'reader' || id || '@example.com', 'reader' || id || '@example.com',
               printf('%016x', id * 2654435761 % 4294967296) || printf('%016x', id), 'Reader ' || id,
               CASE WHEN a < 950 THEN 'active' WHEN a < 980 THEN 'unsubscribed' ELSE 'pending' END,
               b < 300, CASE WHEN b < 300 THEN 0 ELSE 1 + b % 7 END,
-              CASE WHEN c < 800 THEN {_pick("c", ZONES)} END, 'weekly', 'bench',
+              CASE WHEN c < 800 THEN {_pick("c", ZONES)} END, 'bench',
               json_object('country', {_pick("d", COUNTRIES)}, 'specialty', 'specialty ' || (c % 9),
                           'company', 'Example Hospital ' || (id % 5000)),
               a % 10 < 6, {_time("1000 - d", "id % 86400")},

@@ -59,7 +59,8 @@ def _problem(
     if kind == "extra_forbidden":
         known = _keys(settings, location[:-1])
         inside = f"in [{table}]" if table else "as a table"
-        example = _example(settings, (*location[:-1], nearest(key, known) or known[0]))
+        close = nearest(key, known)
+        example = _example(settings, (*location[:-1], *([close] if close else known[:1])))
         cure = f"{did_you_mean(key, known)}For example {example}."
         if path != files[0]:  # a secret may have been typed where its name belongs
             return Problem(f"{where}this key is not known {inside}.", line, f"[{table or '…'}]", cure)

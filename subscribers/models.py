@@ -144,7 +144,6 @@ class Subscriber(SQLModel, table=True):
     chose_at: datetime | None = Field(default=None, sa_column=Column(UTCTime))
     timezone: str | None = None
     language: str | None = None
-    frequency: str = Field(default="weekly")
     paused_until: datetime | None = Field(default=None, sa_column=Column(UTCTime))
     source: str = Field(default="")
     attributes: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))

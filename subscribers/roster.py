@@ -80,7 +80,6 @@ def add(
         "all_topics": True,
         "topic_mask": 0,
         "timezone": zone_named(person.timezone) if person.timezone.strip() else None,
-        "frequency": "weekly",
         "source": source,
         "attributes": {name: value for name, value in (person.attributes or {}).items() if value},
         "track_consent": person.track_consent,

@@ -255,7 +255,6 @@ def _insert_new(connection: Connection, people: Sequence[Packed], run: ImportRun
         "topic_mask": case((arrival.c.topics > 0, arrival.c.topics), else_=0),
         "chose_at": arrival.c.chosen_at,
         "timezone": func.nullif(arrival.c.timezone, ""),
-        "frequency": literal("weekly"),
         "source": literal(run.label),
         "attributes": arrival.c.attributes,
         "track_consent": (arrival.c.track_consent == 1) if reads else literal(False),

@@ -119,7 +119,6 @@ class Site:
             "status": "active",
             "all_topics": False,
             "topic_mask": 0,
-            "frequency": "weekly",
             "source": "test",
             "attributes": {},
             "track_consent": False,

@@ -111,7 +111,6 @@ def upgrade() -> None:
         sa.Column("chose_at", subscribers.models.UTCTime(timezone=True), nullable=True),
         sa.Column("timezone", sqlmodel.sql.sqltypes.AutoString(), nullable=True),
         sa.Column("language", sqlmodel.sql.sqltypes.AutoString(), nullable=True),
-        sa.Column("frequency", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
         sa.Column("paused_until", subscribers.models.UTCTime(timezone=True), nullable=True),
         sa.Column("source", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
         sa.Column("attributes", sa.JSON(), nullable=False),
