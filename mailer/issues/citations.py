@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 from mailer.issues.document import FaqEntry, IssueDocument, Point, Story
 from mailer.issues.headings import LABELS
-from mailer.issues.layout import Path, lines_of
+from mailer.issues.layout import Path, first_lines
 
 # `[n]` in running text, with the space before it; `[[1]]`, `[01]` and `[2026]` are text.
 IN_TEXT = re.compile(r"\s{0,4}(?<!\[)\[([1-9][0-9]{0,2})\](?!\])")
@@ -22,16 +22,13 @@ IN_TEXT = re.compile(r"\s{0,4}(?<!\[)\[([1-9][0-9]{0,2})\](?!\])")
 class Sources:
     """What the issue's numbers cite: `urls` by number; `stories` are those that a number stands for.
 
-    A number may have one without the other: a story without a URL, a source of no story.
+    A number may have one without the other: a story without a URL, a source of no story. Where nothing
+    is printed with a number and no reference is listed, brackets are text: `has_numbers` is false.
     """
 
     urls: Mapping[int, str]
     stories: Mapping[int, frozenset[int]]
-
-    @property
-    def has_numbers(self) -> bool:
-        """Whether `[n]` means anything in this issue."""
-        return bool(self.urls or self.stories)
+    has_numbers: bool
 
     def knows(self, number: int) -> bool:
         return number in self.urls or number in self.stories
@@ -48,14 +45,17 @@ def sources_of(document: IssueDocument) -> Sources:
         for number in story.citations:
             printed.setdefault(number, set()).add(story.number)
     if not document.references:
-        return Sources(_story_urls(document.stories), {n: frozenset(found) for n, found in printed.items()})
+        marked: list[Story | Point | FaqEntry] = [*document.stories, *document.why_it_matters, *document.faq]
+        has_numbers = any(part.citations for part in marked)
+        owned = {number: frozenset(found) for number, found in printed.items()}
+        return Sources(_story_urls(document.stories), owned, has_numbers)
     urls = {number: url for number, url in enumerate(document.references, start=1) if url}
     by_url: dict[str, set[int]] = {}
     for story in document.stories:
         for url in story.urls:
             by_url.setdefault(url, set()).add(story.number)
     owners = {number: by_url[url] for number, url in urls.items() if url in by_url} | printed
-    return Sources(urls, {number: frozenset(found) for number, found in owners.items()})
+    return Sources(urls, {number: frozenset(found) for number, found in owners.items()}, has_numbers=True)
 
 
 def cited_in_text(text: str | None, sources: Sources) -> tuple[int, ...]:
@@ -75,14 +75,16 @@ class Dangling:
 
 def dangling(document: IssueDocument, sources: Sources) -> Iterator[Dangling]:
     """Every number that cites nothing, once a part; in an issue without numbers brackets are text."""
+    lines: dict[Path, int] = {}
     for owner, item, texts in _parts(document):
         at = 0 if isinstance(item, str) else item.line
         printed = () if isinstance(item, str) else item.citations
         found = dict.fromkeys((number for number in printed if number not in sources.urls), at)
         for path, text in texts if sources.has_numbers else ():
             numbers = {int(match[1]) for match in IN_TEXT.finditer(text or "")}
-            for number in sorted(numbers - sources.urls.keys() - found.keys()):
-                found[number] = next(iter(lines_of(document.layout, path)), at)
+            for number in sorted(n for n in numbers if n not in sources.urls and n not in found):
+                lines = lines or first_lines(document.layout)
+                found[number] = lines.get(path, at)
         yield from (Dangling(owner, number, line) for number, line in found.items())
 
 

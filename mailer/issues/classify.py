@@ -22,13 +22,13 @@ from mailer.issues.headings import (
     is_hash_heading,
     strip_bullet,
     strip_hashes,
+    without_bold,
 )
-from mailer.issues.marks import Ending, read_citations, read_ending
-from mailer.issues.stories import title_parts
+from mailer.issues.marks import Ending, read_citations
+from mailer.issues.stories import read_title, title_parts
 
 _QUESTION_MARKS = "?？؟\u037e"
 _CLOSING_QUOTES = "\"'”’»)*_"
-_BOLD = re.compile(r"(\*\*|__|[*_])([^\s*_](?:.*[^\s*_])?)\1")
 REFERENCE_NUMBER = re.compile(r"(?:\[\d{1,3}\]|\d{1,3}[.)])\s+")
 
 
@@ -95,13 +95,13 @@ def _begins_more(core: str, words: Vocabulary) -> bool:
     if asks(core) or ((heading := words.heading(core)) and heading.part is Part.REFERENCES):
         return True
     is_listed = has_bullet(core) or REFERENCE_NUMBER.match(core) or urls.is_meant_as_url(core)
-    return not is_listed and read_ending(core) is not None
+    return not is_listed and read_title(core) is not None
 
 
 def _title(core: str) -> tuple[str, tuple[int, ...]] | None:
     """The title and numbers of a line with the marks of a story, for comparison."""
-    marks = read_ending(core)
-    return (fold(title_parts(core, marks)[3]), marks.citations) if marks else None
+    marks = read_title(core)
+    return (fold(title_parts(core, marks).title), marks.citations) if marks else None
 
 
 def _comes_again(titles: Sequence[tuple[str, tuple[int, ...]] | None], index: int) -> bool:
@@ -120,8 +120,8 @@ def _after_dive_deeper(part: Part) -> Part:
 
 
 def _story_marks(core: str, part: Part, following: Callable[[], str], words: Vocabulary) -> Ending | None:
-    marks = read_ending(core)
-    if marks is None or not title_parts(core, marks)[3]:
+    marks = read_title(core)
+    if marks is None or not title_parts(core, marks).title:
         return None
     if part is Part.STORIES and marks.place is None and words.label(core) is not None:
         return None  # "Key point: as before [1]" cites, and begins nothing
@@ -168,20 +168,12 @@ def read_question(core: str) -> Question:
     """`What? [1]`, `- What?`, `**What? [1]**`, `**What?** [1]`."""
     bare = strip_bullet(strip_hashes(core))
     before = core[: len(core) - len(bare)]
-    inner, marks = _without_bold(bare)
+    inner, marks = without_bold(bare)
     text, citations, cited = read_citations(inner)
     if marks:
         return Question(before + marks, text, "", citations, cited, marks)
-    inner, marks = _without_bold(text)
+    inner, marks = without_bold(text)
     return Question(before + marks, inner, marks, citations, cited, "")
-
-
-def _without_bold(text: str) -> tuple[str, str]:
-    """(inside, marks) of a text that is bold as a whole; marks are empty when it is not."""
-    match = _BOLD.fullmatch(text)
-    if match is None or match[1] in match[2]:
-        return text, ""
-    return match[2], match[1]
 
 
 def asks(text: str) -> bool:

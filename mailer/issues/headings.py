@@ -13,6 +13,7 @@ _BULLET = re.compile(r"[-–—*]\s+|[•●◦▪‣∙·]\s*")
 _HASHES = re.compile(r"#{1,6}\s+")
 # Before a known name the space may lack; `#️⃣` is an emoji.
 _HASHES_OF_NAME = re.compile(r"#{1,6}(?![\ufe0f\u20e3])\s*")
+_BOLD = re.compile(r"(\*\*|__|[*_])([^\s*_](?:.*[^\s*_])?)\1")
 _QUESTION_MARKS = "?？؟"
 _QUOTES = str.maketrans({"’": "'", "‘": "'", "ʼ": "'", "`": "'", "´": "'", "“": '"', "”": '"', "„": '"'})
 _MARKS = "*_"
@@ -153,3 +154,11 @@ def strip_bullet(text: str) -> str:
 
 def has_bullet(text: str) -> bool:
     return _BULLET.match(text) is not None
+
+
+def without_bold(text: str) -> tuple[str, str]:
+    """(inside, marks) of a text that is bold as a whole; marks are empty when it is not."""
+    match = _BOLD.fullmatch(text)
+    if match is None or match[1] in match[2]:
+        return text, ""
+    return match[2], match[1]

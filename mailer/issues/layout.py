@@ -66,6 +66,15 @@ def lines_of(layout: Layout, path: Path) -> list[int]:
     return found
 
 
+def first_lines(layout: Layout) -> dict[Path, int]:
+    """The first physical line, from 1, of each value."""
+    found: dict[Path, int] = {}
+    for number, line in enumerate_lines(layout):
+        for slot in slots_of(line):
+            found.setdefault(slot.field, number)
+    return found
+
+
 def _height(line: Line) -> int:
     """Line ends inside; only a front matter key has any."""
     pieces = [piece if isinstance(piece, str) else piece.printed for piece in line.pieces]

@@ -52,6 +52,7 @@ class Ending:
     citations: tuple[int, ...]
     place: Place | None
     pieces: tuple[tuple[str, str], ...]  # ("citations" | "place", printed text)
+    bold: str = ""  # the marks that close behind them: the whole line is bold
 
     def printed(self, kind: str) -> str:
         return next((text for name, text in self.pieces if name == kind), "")

@@ -25,10 +25,11 @@ from mailer.issues.headings import (
 )
 from mailer.issues.keywords import KeywordList
 from mailer.issues.layout import Layout, Slot
-from mailer.issues.marks import Ending, read_citations, read_ending
+from mailer.issues.marks import Ending, read_citations
 from mailer.issues.references import ReferenceList
 from mailer.issues.sheet import Sheet
-from mailer.issues.stories import OpenStory, citations_slot, label_pieces, open_story
+from mailer.issues.stories import OpenStory, citations_slot, label_pieces, open_story, read_title
+from mailer.issues.strays import strays_before_stories
 from subscribers.errors import NewsletterError
 
 _STOPS = ".!。！…"
@@ -80,23 +81,32 @@ class _Body:
         self._points_are_over = False
         self._calls: list[CallToAction] = []
         self._faq: list[FaqEntry] = []
+        self._faq_is_over = False  # a call to action came behind it
         self._keywords = KeywordList(sheet)
         self._references = ReferenceList(sheet)
 
     def read(self, rows: Sequence[Row]) -> None:
         self._last_story_row = max((row.number for row in rows if row.marks is not None), default=-1)
-        for row in rows:
+        strays = strays_before_stories(rows, self._words)
+        for index, row in enumerate(rows):
             if not row.core:
                 self._sheet.keep(row)
+            elif row.number in strays:
+                self._stray(row, is_first=row.number - 1 not in strays)
             elif row.heading is not None:
                 self._heading(row, row.heading)
             elif row.marks is not None:
                 self._begin_story(row, row.marks)
-            elif row.part in _ENDED_BY_EMOJI and _begins_with_emoji(row):
+            elif (
+                row.part in _ENDED_BY_EMOJI
+                and _begins_with_emoji(row)
+                and not self._keeps_in_faq(rows, index)
+            ):
                 self._emoji_line(row)
             else:
                 _PARTS[row.part](self, row)
         self._close_story()
+        self._keywords.finish()
 
     def document(self, head: frontmatter.Head, layout: Layout) -> IssueDocument:
         document = IssueDocument(
@@ -127,6 +137,8 @@ class _Body:
         self._close_story()
         if part is Part.WHY_IT_MATTERS:
             self._points_are_over = False
+        elif part is Part.FAQ:
+            self._faq_is_over = False
         self._keywords.end_head()
         pieces: list[str | Slot] = [row.core[: len(row.core) - len(heading.rest)]]
         if heading.rest and part is Part.KEYWORDS:  # "Keywords: a; b"
@@ -196,21 +208,26 @@ class _Body:
 
     def _end_confused_story(self, row: Row) -> None:
         """A line that the open story cannot have: most likely another story's, whose title was not seen."""
-        if self._story is not None:
-            self._close_story()
+        is_first = self._story is not None
+        self._close_story()
+        self._stray(row, is_first=is_first)
+
+    def _stray(self, row: Row, *, is_first: bool) -> None:
+        """A line of a story whose title was not seen."""
+        if is_first:
             cure = "A title line ends in [n] or [REGION • date], for example: 🧬 Title [1] [US • 21 Jan 2026]"
-            message = "this line belongs to no story; the title line before it was not recognised."
+            message = "this line belongs to no story; its title line was not recognised."
             self._sheet.warn(message, row, "title", cure)
         self._sheet.misplace(row)
 
     def _emoji_line(self, row: Row) -> None:
         """A call to action behind the last story; before it, a title that lacks its `[n]`."""
         self._close_story()
-        if row.number < self._last_story_row or read_ending(row.core) is not None:
+        if row.number < self._last_story_row or read_title(row.core) is not None:
             self._sheet.misplace(row)
             return
         self._is_under_title = False
-        self._points_are_over = True
+        self._points_are_over = self._faq_is_over = True
         emoji, space, core = split_emoji(row.core)
         text, between, url, after = _with_own_url(core)
         owner = ("calls_to_action", len(self._calls))
@@ -261,6 +278,22 @@ class _Body:
                 entry.number, entry.question, entry.citations, (*entry.answer, row.core), entry.line
             )
             self._sheet.add(row, slot)
+
+    def _keeps_in_faq(self, rows: Sequence[Row], index: int) -> bool:
+        """Whether a line with an emoji in front is of the FAQ: its questions or answers have them."""
+        core = rows[index].core
+        if rows[index].part is not Part.FAQ or self._faq_is_over:
+            return False
+        if asks(read_question(core).text):
+            following = next((rows[at] for at in range(index + 1, len(rows)) if rows[at].core), None)
+            if following is None or following.heading is not None or following.part is not Part.FAQ:
+                return False
+            has_precedent = not self._faq or any(split_emoji(entry.question)[0] for entry in self._faq)
+            return has_precedent or not split_emoji(following.core)[0]
+        if not self._faq:
+            return False
+        said = self._faq[-1].answer
+        return not said or split_emoji(said[-1])[0] == split_emoji(core)[0]
 
     def _begins_question(self, core: str) -> bool:
         question = read_question(core)

@@ -273,9 +273,15 @@ def _new_label(document: IssueDocument, name: str, value: str) -> str:
 
 def _more_keywords(document: IssueDocument) -> dict[Path, str]:
     """New keywords stand behind the last one of the list, before its full stop."""
-    placed = [
-        slot.field for line in document.layout.lines for slot in slots_of(line) if slot.field[0] == "keywords"
-    ]
+    lines = [line for line in document.layout.lines if any(_is_keyword(slot) for slot in slots_of(line))]
+    placed = [slot.field for line in lines for slot in slots_of(line) if _is_keyword(slot)]
     if not placed:
         return {}
-    return {placed[-1]: "".join(f"; {keyword}" for keyword in document.keywords[len(placed) :])}
+    typed = "".join(piece for line in lines for piece in line.pieces if isinstance(piece, str))
+    has_commas = "," in typed and not any(mark in typed for mark in ";；")
+    joint = ", " if has_commas else "; "
+    return {placed[-1]: "".join(f"{joint}{keyword}" for keyword in document.keywords[len(placed) :])}
+
+
+def _is_keyword(slot: Slot) -> bool:
+    return slot.field[0] == "keywords"

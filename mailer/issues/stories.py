@@ -7,14 +7,14 @@ it most likely belongs to a story whose own title line was not recognised.
 import hashlib
 import re
 import unicodedata
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from mailer.issues import dates
 from mailer.issues.document import Story
 from mailer.issues.emoji import split_emoji
-from mailer.issues.headings import LABELS, Label, strip_bullet, strip_hashes
+from mailer.issues.headings import LABELS, Label, strip_bullet, strip_hashes, without_bold
 from mailer.issues.layout import Line, Slot
-from mailer.issues.marks import Ending, Place
+from mailer.issues.marks import Ending, Place, read_ending
 from subscribers.errors import Problem
 
 # An id is read by people in statistics and addresses: the first words do.
@@ -92,20 +92,51 @@ class OpenStory:
         return found
 
 
-def title_parts(core: str, ending: Ending) -> tuple[str, str, str, str]:
-    """(before, emoji, space, title): `before` is a `#` or a bullet."""
+def read_title(core: str) -> Ending | None:
+    """The marks at the end of a title line, which may be bold as a whole; None when it ends in none."""
+    if (ending := read_ending(core)) is not None or not core.endswith(("*", "_")):
+        return ending
+    bare = strip_bullet(strip_hashes(core))
+    bold = without_bold(bare)[1]
+    if not bold or (ending := read_ending(core.removesuffix(bold))) is None:
+        return None
+    return replace(ending, bold=bold)
+
+
+@dataclass(frozen=True, slots=True)
+class TitleParts:
+    """A title line without its marks, printed in the order of the fields."""
+
+    before: str  # `#`, bullet, what opens a bold line
+    emoji: str
+    space: str
+    opening: str  # of a bold title
+    title: str
+    closing: str
+
+
+def title_parts(core: str, ending: Ending) -> TitleParts:
     body = ending.body
-    bare = strip_bullet(strip_hashes(body))
-    emoji, space, title = split_emoji(bare)
-    return core[: len(body) - len(bare)], emoji, space, title.rstrip()
+    bare = strip_bullet(strip_hashes(body)).removeprefix(ending.bold)
+    outer, around = _without_bold(bare)
+    emoji, space, text = split_emoji(outer)
+    title, inside = _without_bold(text.rstrip())
+    before = core[: len(body) - len(bare)] + around
+    return TitleParts(before, emoji, space, inside, title.rstrip(), inside + around)
+
+
+def _without_bold(text: str) -> tuple[str, str]:
+    """As `without_bold`, of clear marks only: `*Title*` may be meant as it stands."""
+    inside, marks = without_bold(text)
+    return (inside, marks) if len(marks) > 1 else (text, "")
 
 
 def open_story(
     position: int, line: int, core: str, ending: Ending
 ) -> tuple[OpenStory, tuple[str | Slot, ...]]:
     """A story and the pieces of its title line."""
-    before, emoji, space, title = title_parts(core, ending)
-    story = OpenStory(position, line, emoji, title, ending.citations, ending.place)
+    parts = title_parts(core, ending)
+    story = OpenStory(position, line, parts.emoji, parts.title, ending.citations, ending.place)
     place = ending.place
     slots: dict[str, Slot] = {
         "citations": citations_slot(("stories", position), ending.citations, ending.printed("citations")),
@@ -118,12 +149,14 @@ def open_story(
     }
     printed = [name for name, _ in ending.pieces]
     order = [*printed, *(name for name in slots if name not in printed)]
-    head = (before, Slot(("stories", position, "emoji"), emoji, emoji + space))
-    return story, (
-        *head,
-        Slot(("stories", position, "title"), title, title),
-        *(slots[name] for name in order),
+    head = (
+        parts.before,
+        Slot(("stories", position, "emoji"), parts.emoji, parts.emoji + parts.space),
+        parts.opening,
+        Slot(("stories", position, "title"), parts.title, parts.title),
+        parts.closing,
     )
+    return story, (*head, *(slots[name] for name in order), ending.bold)
 
 
 def citations_slot(owner: tuple[str | int, ...], numbers: tuple[int, ...], printed: str) -> Slot:

@@ -11,7 +11,7 @@ from mailer.config import Settings
 from mailer.issues import urls
 from mailer.issues.document import IssueDocument
 from mailer.issues.headings import fold
-from mailer.issues.layout import lines_of
+from mailer.issues.layout import first_lines
 from subscribers.errors import Problem
 
 _SENTENCE_END = re.compile(r"(?<=[.!?…])\s+|(?<=[。！？؟])\s*")
@@ -32,10 +32,10 @@ def warnings(document: IssueDocument, settings: Settings) -> list[Problem]:
     """Lines that lead nowhere, and front matter links that no line uses."""
     cure = "Name its address in the front matter under links:, or in config.toml under [links.targets]."
     found = []
+    lines = first_lines(document.layout)
     for index, label in enumerate(document.dive_deeper):
         if target_of(label, document, settings) is None:
-            line = next(iter(lines_of(document.layout, ("dive_deeper", index))), None)
-            found.append(_missing(label, line, cure))
+            found.append(_missing(label, lines.get(("dive_deeper", index)), cure))
     for call in document.calls_to_action:
         if call.url is None and target_of(call.text, document, settings) is None:
             found.append(_missing(call.text, call.line, cure))

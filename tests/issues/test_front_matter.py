@@ -118,6 +118,7 @@ def test_a_decision_may_be_one_slug_or_a_list(typed: str, slugs: tuple[str, ...]
         (["subjects: {leukemia: x}"], 2, "subjects.leukemia"),
         (["intro_for: {cart: x}"], 2, "intro_for.cart"),
         (["links: https://example.com/"], 2, "links"),
+        (['links: {"": "https://example.com/"}'], 2, "links"),
         (["links: {Act: javascript:alert(1)}"], 2, "links.Act"),
         (["links: {Act: 'https://a@b.example/'}"], 2, "links.Act"),
         (["links:", "  Act:"], 3, "links.Act"),

@@ -69,3 +69,16 @@ def test_an_address_may_have_an_emoji_in_front(line: str) -> None:
     assert document.stories[0].urls == ("https://example.com/one",)
     assert document.unplaced == ()
     assert serialize(document) == source.encode()
+
+
+def test_numbers_that_cite_nothing_are_told_wherever_they_stand() -> None:
+    faq = "FAQ\nWhat is alpha? [1]\nIt is new [1], says the agency.\nAnd beta?\nAs [2] shows.\n"
+    document = read(f"Title [US • 3 Mar 2026]\nhttps://example.com/one\nKey point: k\n{faq}")
+    cited = [(warning.line, str(warning)) for warning in document.warnings if warning.field == "citation"]
+    assert [line for line, _ in cited] == [5, 8]
+    assert all("is left out" in message for _, message in cited)
+
+
+def test_brackets_are_text_where_nothing_has_a_number() -> None:
+    document = read("Title [US • 3 Mar 2026]\nhttps://example.com/one\nKey point: the array a [1] grows\n")
+    assert document.warnings == ()

@@ -37,6 +37,9 @@ FRAGMENTS = st.sampled_from(
         *(
             "https://example.com/x https://example.com/y",
             "🧪 no end",
+            "**🧪 All bold [1] [US • 3 Mar 2026]**",
+            "🧪 **Title bold** [2]",
+            "one, two, three",
             "*",
             "-",
             "[1]",
