@@ -46,7 +46,10 @@ def compose(issue: Issue, selection: Selection, settings: Settings) -> EditionCo
     intro = _texts(kept.intro, numbers.shared, kept.sources)
     stories = tuple(_story(story, issue, numbers, kept.sources, settings) for story in kept.stories)
     points = tuple(shown for point in kept.points if (shown := _point(point, numbers, kept.sources)).text)
-    faq = tuple(_faq(entry, numbers, kept.sources) for entry in kept.faq)
+    faq = tuple(
+        _faq(entry, numbers.of_stories if entry in kept.faq_of_stories else numbers.shared, kept.sources)
+        for entry in kept.faq
+    )
     dive_deeper, calls_to_action = _linked_lines(document, settings)
     subject = subject_of(issue, selection, settings)
     return EditionContent(
@@ -98,6 +101,7 @@ class _Kept:
     stories: tuple[Story, ...]
     points: tuple[Point, ...]
     faq: tuple[FaqEntry, ...]
+    faq_of_stories: tuple[FaqEntry, ...]  # those that print numbers of the edition's stories, and no others
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +110,7 @@ class _Numbers:
 
     own: Mapping[int, int]
     shared: Mapping[int, int]
+    of_stories: Mapping[int, int]  # without sources of no story
 
 
 def _keep(document: IssueDocument, selection: Selection, intro: tuple[str, ...]) -> _Kept:
@@ -118,12 +123,15 @@ def _keep(document: IssueDocument, selection: Selection, intro: tuple[str, ...])
         owners = sources.owners(numbers_of(line, sources)) or followed_stories(text, document.stories)
         return owners is None or bool(owners & chosen)
 
+    faq = [entry for entry in document.faq if is_kept(entry, "\n".join((entry.question, *entry.answer)))]
+    of_stories = [entry for entry in faq if sources.owners(_cited_by(entry, sources)) & chosen]
     return _Kept(
         sources,
         intro,
         tuple(story for story in document.stories if story.number in chosen),
         tuple(point for point in document.why_it_matters if is_kept(point, point.text)),
-        tuple(entry for entry in document.faq if is_kept(entry, "\n".join((entry.question, *entry.answer)))),
+        tuple(faq),
+        () if selection.is_full else tuple(of_stories),
     )
 
 
@@ -140,7 +148,9 @@ def _numbers(kept: _Kept, selection: Selection, settings: Settings) -> _Numbers:
     order = dict.fromkeys(number for number in listed if number in sources.urls)
     is_original = settings.editions.numbering == "original"
     own = {number: number if is_original else place for place, number in enumerate(order, start=1)}
-    return _Numbers(own, {number: printed for number, printed in own.items() if is_shown(number)})
+    shared = {number: printed for number, printed in own.items() if is_shown(number)}
+    of_stories = {number: printed for number, printed in shared.items() if sources.stories.get(number)}
+    return _Numbers(own, shared, of_stories)
 
 
 def _appearances(kept: _Kept) -> Iterable[tuple[int, bool]]:
@@ -155,10 +165,16 @@ def _appearances(kept: _Kept) -> Iterable[tuple[int, bool]]:
     for point in kept.points:
         yield from ((number, False) for number in (*cited_in_text(point.text, sources), *point.citations))
     for entry in kept.faq:
-        yield from ((number, False) for number in cited_in_text(entry.question, sources))
-        yield from ((number, False) for number in entry.citations)
-        for text in entry.answer:
-            yield from ((number, False) for number in cited_in_text(text, sources))
+        is_of_stories = entry in kept.faq_of_stories
+        for number in _cited_by(entry, sources):
+            if not is_of_stories or sources.stories.get(number):
+                yield number, False
+
+
+def _cited_by(entry: FaqEntry, sources: Sources) -> tuple[int, ...]:
+    """The numbers that a question prints, in the order of reading."""
+    in_answer = (number for text in entry.answer for number in cited_in_text(text, sources))
+    return (*cited_in_text(entry.question, sources), *entry.citations, *in_answer)
 
 
 def _story(
@@ -190,12 +206,12 @@ def _point(point: Point, numbers: _Numbers, sources: Sources) -> EditionPoint:
     return EditionPoint(text, renumbered(point.citations, numbers.shared))
 
 
-def _faq(entry: FaqEntry, numbers: _Numbers, sources: Sources) -> EditionFaq:
+def _faq(entry: FaqEntry, numbers: Mapping[int, int], sources: Sources) -> EditionFaq:
     return EditionFaq(
         number=entry.number,
-        question=renumbered_text(entry.question, numbers.shared, sources),
-        citations=renumbered(entry.citations, numbers.shared),
-        answer=_texts(entry.answer, numbers.shared, sources),
+        question=renumbered_text(entry.question, numbers, sources),
+        citations=renumbered(entry.citations, numbers),
+        answer=_texts(entry.answer, numbers, sources),
     )
 
 

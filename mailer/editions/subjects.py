@@ -14,13 +14,16 @@ import regex
 from mailer.config import Settings
 from mailer.editions.content import Selection
 from mailer.editions.words import has_unspaced, is_function_word
+from mailer.issues import dates
 from mailer.issues.document import Story
 from mailer.issues.values import Issue
 
 # Phones show 35 to 60 characters of a subject.
 DERIVED_MAX_CHARACTERS = 60
 
-_MARKS = re.compile(r"\s*\[(?:[0-9]{1,3}|[^\[\]]*[•·|][^\[\]]*)\]")
+_BRACKET = re.compile(r"\s*\[([^\[\]]*)\]")
+_NUMBER = re.compile(r"[0-9]{1,3}")
+_JOINT = re.compile("[•·|]")
 _EMOJI = regex.compile(
     r"\p{Regional_Indicator}{1,2}"
     r"|[0-9#*]\uFE0F?\u20E3"
@@ -144,8 +147,15 @@ def _has_subject_story(issue: Issue, selection: Selection) -> bool:
 
 def _bare(text: str) -> str:
     """A title or sentence without emoji, `[n]` and `[REGION • date]`."""
-    without = _EMOJI.sub("", _MARKS.sub("", text))
+    without = _EMOJI.sub("", _BRACKET.sub(_unless_mark, text))
     return one_line(_LOOSE_JOINER.sub("", without))
+
+
+def _unless_mark(bracket: re.Match[str]) -> str:
+    """A bracket that is text, as `[CD19|CD22]` is."""
+    joined = _JOINT.split(bracket[1])
+    says_when = len(joined) > 1 and any(dates.understand(part) for part in joined)
+    return "" if says_when or _NUMBER.fullmatch(bracket[1]) else bracket[0]
 
 
 def _whole_graphemes(text: str, most: int) -> str:

@@ -252,7 +252,7 @@ def test_a_source_that_a_story_cites_in_its_text_comes_along_without_the_other_s
     assert [(each.original, each.title) for each in content.references] == [(2, "Second"), (1, None)]
 
 
-def test_a_source_of_no_story_stays_with_the_question_that_cites_it() -> None:
+def test_a_source_of_no_story_stays_in_the_full_edition() -> None:
     references = ("https://example.com/1", "https://example.com/2", "https://example.com/extra")
     made = issue(
         [story(1), story(2)],
@@ -261,8 +261,9 @@ def test_a_source_of_no_story_stays_with_the_question_that_cites_it() -> None:
         faq=(entry(1, "Why?", 2, 3),),
     )
     assert listed(edition(made, ["car-t"])) == [(1, 1)]
-    assert edition(made, ["myeloma"]).faq[0].citations == (1, 2)
-    assert listed(edition(made, ["myeloma"])) == [(1, 2), (2, 3)]
+    assert edition(made, ["myeloma"]).faq[0].citations == (1,)
+    assert edition(made).faq[0].citations == (2, 3)
+    assert listed(edition(made, ["myeloma"])) == [(1, 2)]
 
 
 @pytest.mark.parametrize("text", ["[[1]]", "[01]", "[2026]", "[177Lu]Lu-PSMA", "[a]", "[1, 2]", "[ 1 ]"])
@@ -301,3 +302,41 @@ def test_the_import_and_the_edition_warn_of_the_same_numbers_on_the_same_lines()
     made = Issue("week", "weekly", 1, None, None, "", document, {})
     warned = [warning for warning in whole(made, site()).warnings if CITES_NOTHING in warning]
     assert [warning.partition("]")[0] for warning in warned] == [f"line {n}: [{of}" for n, of in imported]
+
+
+@pytest.mark.parametrize(
+    ("topics", "answer"),
+    [
+        (["car-t"], "Yes, see [1] and [2]."),
+        (["myeloma"], "Yes, see [1]."),
+        (["car-t", "myeloma"], "Yes, see [1], [2] and [3]."),
+        (None, "Yes, see [1], [2] and [3] and [5]."),
+    ],
+)
+def test_numbers_that_go_take_what_joined_them_along(topics: list[str] | None, answer: str) -> None:
+    stories = [story(1), story(2), story(3), story(4)]
+    topics_of = {1: ["car-t"], 2: ["car-t"], 3: ["myeloma"], 4: ["immunology"]}
+    references = tuple(f"https://source{number}.example.com/{number}" for number in (1, 2, 3, 9, 4))
+    said = ("Yes, see [1], [2] and [3] and [4].",)
+    stories[3] = story(4, citations=(5,))
+    made = issue(stories, topics_of, faq=(entry(1, "Is it so?", answer=said),), references=references)
+    assert edition(made, topics).faq[0].answer == (answer,)
+
+
+def test_a_question_of_shown_stories_shows_no_source_of_none() -> None:
+    references = (
+        *(f"https://source{number}.example.com/{number}" for number in (1, 2)),
+        "https://example.org/",
+    )
+    faq = (entry(1, "Is it so?", 1, 2, 3), entry(2, "Who says so?", 3))
+    made = issue([story(1), story(2)], {1: ["car-t"], 2: ["myeloma"]}, faq=faq, references=references)
+    content = edition(made, ["myeloma"])
+    assert [shown.citations for shown in content.faq] == [(1,), (2,)]
+    assert listed(content) == [(1, 2), (2, 3)]
+    assert [shown.citations for shown in edition(made).faq] == [(1, 2, 3), (3,)]
+
+
+def test_empty_brackets_do_not_stay_behind() -> None:
+    faq = (entry(1, "Is it so?", 1, answer=("It is ([2]), and more (see [1][2]) so.",)),)
+    made = issue([story(1), story(2)], {1: ["car-t"], 2: ["myeloma"]}, faq=faq)
+    assert edition(made, ["car-t"]).faq[0].answer == ("It is, and more (see [1]) so.",)

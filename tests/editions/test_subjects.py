@@ -212,3 +212,11 @@ def test_a_topics_opening_words_stand_before_the_issues() -> None:
     assert edition(made, "myeloma", "immunology").intro[0] == "For plasma."
     assert edition(made, "car-t").intro == ("For all of you.",)
     assert edition(made).intro == ("For all of you.",)
+
+
+def test_brackets_with_joints_stay_in_a_derived_subject() -> None:
+    made = issue(
+        [story(1, "Antibody [CD19|CD22] and [A·B] meet [3] early [US • 3 Mar 2026]")], {1: ["car-t"]}
+    )
+    content = edition(made)
+    assert content.subject == content.headline == "Antibody [CD19|CD22] and [A·B] meet early"
