@@ -101,7 +101,8 @@ def error_body(errors: Sequence[ApiError]) -> bytes:
 
 def written(refusal: Refusal) -> Response:
     return Response(
-        error_body(refusal.errors),
+        # Two statuses have no body in HTTP, whatever they are to say.
+        b"" if refusal.status in (204, 304) else error_body(refusal.errors),
         status_code=refusal.status,
         headers=dict(refusal.headers),
         media_type="application/json",

@@ -60,7 +60,7 @@ def _messages(state: SandboxState, query: dict[str, str]) -> Row:
             found.append(query[name].casefold() if name == "to" else query[name])
     limit = min(_number(query, "limit", DEFAULT_LIMIT), MAX_LIMIT)
     where = f"{' AND '.join(conditions)} ORDER BY letter.id LIMIT ?"
-    rows = letters.find(state.mailbox, where, [*found, limit], state.order)
+    rows = letters.find(state.mailbox, where, [*found, limit])
     with_html = query.get("html", "") in ("1", "true", "yes")
     return {"messages": [_shown(letter, with_html) for letter in rows]}
 

@@ -9,11 +9,16 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypeVar
 
 from subscribers.errors import NewsletterError
 
 HEADER = "X-Sandbox-Misbehave"
+MAX_CALLS = 1_000_000
+MAX_SECONDS = 24 * 3600
+MAX_INDEX = 999
+
+_Number = TypeVar("_Number", int, float)
 
 
 class Kind(StrEnum):
@@ -83,17 +88,31 @@ def fault(kind: str, **parameters: Any) -> Fault:
         made = Fault(known, **{"seconds": _DEFAULT_SECONDS.get(known, 0.0), **parameters})
         return replace(
             made,
-            times=int(made.times),
-            after=int(made.after),
-            seconds=float(made.seconds),
-            index=int(made.index),
-            status=int(made.status),
+            times=_within(1, int(made.times), MAX_CALLS),
+            after=_within(0, int(made.after), MAX_CALLS),
+            seconds=_within(0, float(made.seconds), MAX_SECONDS),
+            index=_within(0, int(made.index), MAX_INDEX),
+            status=_within(200, int(made.status), 599),
+            location=_header_value(made.location),
         )
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         raise NewsletterError(
             f"'{kind}' with {sorted(parameters)} is no misbehaviour.",
-            cure=f"Kinds: {', '.join(Kind)}. Parameters: times, after, seconds, index, status, location.",
+            cure=f"Kinds: {', '.join(Kind)}. Parameters: times (from 1), after, seconds (up to "
+            f"{MAX_SECONDS:,}), index (below 1,000), status (200 to 599), location.",
         ) from None
+
+
+def _within(least: _Number, value: _Number, most: _Number) -> _Number:
+    if not least <= value <= most:
+        raise ValueError
+    return value
+
+
+def _header_value(value: object) -> str:
+    if not (isinstance(value, str) and value.isascii() and value.isprintable()):
+        raise ValueError
+    return value
 
 
 def parse_header(value: str) -> Fault:

@@ -1,8 +1,8 @@
-"""Who may ask what: the API key of a call and the scope that its path needs."""
+"""Who may ask what: the API key of a call, the scope that its path needs, and the answer it takes."""
 
 from starlette.requests import Request
 
-from mailer.sandbox.answers import FORBIDDEN, NO_AUTHORIZATION, UNAUTHORIZED, Refused
+from mailer.sandbox.answers import FORBIDDEN, NO_AUTHORIZATION, NOT_ACCEPTABLE, UNAUTHORIZED, Refused
 from mailer.sandbox.options import SandboxOptions
 
 KEY_PREFIX = "SG."
@@ -24,6 +24,17 @@ ALL_SCOPES = (
     "asm.suppressions.global.read",
     "asm.suppressions.global.delete",
 )
+
+
+# What an `Accept` header must name: answers are JSON.
+ACCEPTED = frozenset({"*/*", "application/*", "application/json"})
+
+
+def require_acceptable(request: Request) -> None:
+    """Raises Refused (406) unless the call takes JSON for an answer."""
+    wanted = ",".join(request.headers.getlist("Accept")).casefold().split(",")
+    if not any(kind.split(";")[0].strip() in ACCEPTED for kind in wanted):
+        raise Refused(NOT_ACCEPTABLE)
 
 
 def require(request: Request, scope: str, options: SandboxOptions) -> None:

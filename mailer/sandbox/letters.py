@@ -18,7 +18,7 @@ import orjson
 
 from mailer.links import ATTEMPT_ARG
 from mailer.sandbox.mailbox import Mailbox, Recipient, Row
-from mailer.sandbox.rules import recipients
+from mailer.sandbox.rules import is_address, recipients
 
 Order = Literal["given", "reversed"]
 
@@ -81,18 +81,18 @@ def substitute(text: str, substitutions: Mapping[str, str], order: Order) -> str
     return text
 
 
-def find(mailbox: Mailbox, where: str, values: Sequence[Any], order: Order) -> list[Letter]:
+def find(mailbox: Mailbox, where: str, values: Sequence[Any]) -> list[Letter]:
     """Letters of the rows that a condition on `letter` (and `request`) names, in its order."""
     rows = mailbox.rows(
         f"SELECT {_COLUMNS} FROM letter JOIN request ON request.id = letter.request_id WHERE {where}",  # noqa: S608
         values,
     )
     requests = _requests(mailbox, {row["request_id"] for row in rows})
-    return [_drawn(row, *requests[row["request_id"]], order) for row in rows]
+    return [_drawn(row, *requests[row["request_id"]]) for row in rows]
 
 
-def find_one(mailbox: Mailbox, letter_id: int, order: Order) -> Letter | None:
-    found = find(mailbox, "letter.id = ?", (letter_id,), order)
+def find_one(mailbox: Mailbox, letter_id: int) -> Letter | None:
+    found = find(mailbox, "letter.id = ?", (letter_id,))
     return found[0] if found else None
 
 
@@ -104,12 +104,12 @@ def _requests(mailbox: Mailbox, ids: set[int]) -> dict[int, tuple[Row, Row]]:
     return {row["id"]: (row, orjson.loads(row["message"])) for row in rows}
 
 
-def _drawn(row: Row, request: Row, message: Row, order: Order) -> Letter:
+def _drawn(row: Row, request: Row, message: Row) -> Letter:
     entry = orjson.loads(row["personalization"])
     substitutions = entry.get("substitutions") or {}
 
     def filled(text: str) -> str:
-        return substitute(text, substitutions, order)
+        return substitute(text, substitutions, request["substitution_order"])
 
     parts = {part["type"]: filled(part["value"]) for part in message.get("content") or ()}
     reply_to = message.get("reply_to") or next(iter(message.get("reply_to_list") or ()), None)
@@ -146,17 +146,21 @@ def source(letter: Letter) -> bytes:
 
 def message(letter: Letter) -> EmailMessage:
     """The letter as a MIME message."""
-    mail = EmailMessage(policy=_policy(letter.headers))
+    # Substitution reaches the reply address too, and may leave none.
+    replies = letter.reply_to if letter.reply_to and is_address(letter.reply_to.get("email")) else None
+    own = {name: value for name, value in letter.headers.items() if not _is_ours(name)}
+    if letter.reply_to and not replies:
+        own["Reply-To"] = str(letter.reply_to.get("email"))
+    mail = EmailMessage(policy=_policy(own))
     mail["From"] = _address(letter.sender)
     mail["To"] = _address({"email": letter.email, "name": letter.name})
-    if letter.reply_to:
-        mail["Reply-To"] = _address(letter.reply_to)
+    if replies:
+        mail["Reply-To"] = _address(replies)
     mail["Subject"] = _one_line(letter.subject)
     mail["Date"] = format_datetime(datetime.fromtimestamp(letter.received_at, UTC))
     mail["Message-ID"] = f"<{letter.message_id}@sandbox.invalid>"
-    for name, value in letter.headers.items():
-        if not _is_ours(name):
-            mail[name] = _one_line(value)
+    for name, value in own.items():
+        mail[name] = _one_line(value)
     if letter.text is not None:
         mail.set_content(letter.text, cte="quoted-printable")
         if letter.html is not None:
@@ -170,8 +174,7 @@ def _policy(headers: Mapping[str, str]) -> EmailPolicy:
     # A sender's own headers are text to us, whatever their names promise to a parser.
     registry = HeaderRegistry()
     for name in headers:
-        if not _is_ours(name):
-            registry.map_to_type(name, cast(Any, UnstructuredHeader))
+        registry.map_to_type(name, cast(Any, UnstructuredHeader))
     return cast("EmailPolicy", SMTP.clone(header_factory=registry))
 
 

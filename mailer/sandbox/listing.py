@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mailer.sandbox import letters
-from mailer.sandbox.letters import Letter, Order
+from mailer.sandbox.letters import Letter
 from mailer.sandbox.mailbox import Mailbox, Row
 
 PAGE_SIZE = 50
@@ -48,7 +48,7 @@ class Listing:
     pages: int
 
 
-def listing(mailbox: Mailbox, *, search: str, wanted: str, page: int, order: Order) -> Listing:
+def listing(mailbox: Mailbox, *, search: str, wanted: str, page: int) -> Listing:
     """One page of the letters that match every word of `search`."""
     condition, values = _condition(search, wanted)
     total = mailbox.rows(f"SELECT count(*) AS n FROM letter WHERE {condition}", values)[0]["n"]  # noqa: S608
@@ -58,7 +58,6 @@ def listing(mailbox: Mailbox, *, search: str, wanted: str, page: int, order: Ord
         mailbox,
         f"{condition} ORDER BY letter.id DESC LIMIT ? OFFSET ?",
         [*values, PAGE_SIZE, (page - 1) * PAGE_SIZE],
-        order,
     )
     marks = _marks(mailbox, found)
     return Listing(

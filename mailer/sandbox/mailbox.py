@@ -18,7 +18,7 @@ import orjson
 from mailer import dialect
 from subscribers.errors import NewsletterError
 
-VERSION = 1
+VERSION = 2
 MESSAGE_ID_BYTES = 16  # 22 characters without a dot, as X-Message-Id has
 BUSY_TIMEOUT_SECONDS = 30.0
 
@@ -26,7 +26,8 @@ _TABLES = """
 CREATE TABLE request (
   id INTEGER PRIMARY KEY, message_id TEXT NOT NULL UNIQUE, received_at REAL NOT NULL,
   message TEXT NOT NULL,             -- the JSON as it came, without its personalizations
-  send_at INTEGER, batch_id TEXT, size_bytes INTEGER NOT NULL);
+  send_at INTEGER, batch_id TEXT, size_bytes INTEGER NOT NULL,
+  substitution_order TEXT NOT NULL); -- in force when it was accepted
 CREATE TABLE letter (
   id INTEGER PRIMARY KEY, request_id INTEGER NOT NULL REFERENCES request, position INTEGER NOT NULL,
   email TEXT NOT NULL, email_key TEXT NOT NULL, name TEXT NOT NULL, role TEXT NOT NULL,
@@ -149,6 +150,7 @@ class Mailbox:
         personalizations: Sequence[Row],
         size_bytes: int,
         now: float,
+        substitution_order: str,
     ) -> str:
         """Store a request and its letters; the new X-Message-Id."""
         message_id = secrets.token_urlsafe(MESSAGE_ID_BYTES)
@@ -157,8 +159,8 @@ class Mailbox:
         people = list(people)
         with self.writing() as connection:
             request_id = connection.execute(
-                "INSERT INTO request (message_id, received_at, message, send_at, batch_id, size_bytes) "
-                "VALUES (?, ?, ?, ?, ?, ?)",
+                "INSERT INTO request (message_id, received_at, message, send_at, batch_id, size_bytes, "
+                "substitution_order) VALUES (?, ?, ?, ?, ?, ?, ?)",
                 (
                     message_id,
                     now,
@@ -166,6 +168,7 @@ class Mailbox:
                     message.get("send_at"),
                     message.get("batch_id"),
                     size_bytes,
+                    substitution_order,
                 ),
             ).lastrowid
             drops = _drops(connection, [person.email.casefold() for person in people])

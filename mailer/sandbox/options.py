@@ -4,14 +4,15 @@ Values only. `POST /sandbox/behaviour` changes them while it runs; nothing here 
 """
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from mailer.config import Settings
 from mailer.sandbox.faults import Kind
 
-Share = float
+Share = Annotated[float, Field(ge=0, le=1)]
+_Refused = Literal["named", "silent"]
 
 
 class Rates(BaseModel):
@@ -20,19 +21,19 @@ class Rates(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     # What becomes of a letter; the rest is delivered at once.
-    deferred: Share = Field(default=0.04, ge=0, le=1)  # delivered at the second try
-    bounced: Share = Field(default=0.02, ge=0, le=1)  # no such mailbox
-    bounced_late: Share = Field(default=0.005, ge=0, le=1)  # after "delivered", and without custom args
-    blocked: Share = Field(default=0.015, ge=0, le=1)  # refused for now: content, reputation, full
-    invalid: Share = Field(default=0.005, ge=0, le=1)  # dropped, never tried
+    deferred: Share = 0.04  # delivered at the second try
+    bounced: Share = 0.02  # no such mailbox
+    bounced_late: Share = 0.005  # after "delivered", and without custom args
+    blocked: Share = 0.015  # refused for now: content, reputation, full
+    invalid: Share = 0.005  # dropped, never tried
     # Of the delivered ones.
-    complained: Share = Field(default=0.01, ge=0, le=1)
-    opened: Share = Field(default=0.45, ge=0, le=1)  # by a person, in a mail client or browser
-    opened_by_apple: Share = Field(default=0.2, ge=0, le=1)  # fetched ahead by Apple's privacy proxy
-    opened_by_proxy: Share = Field(default=0.15, ge=0, le=1)  # Gmail's image proxy: nobody can say
-    clicked: Share = Field(default=0.25, ge=0, le=1)  # by a person, one to three links
-    left: Share = Field(default=0.02, ge=0, le=1)  # one-click unsubscribe
-    left_at_provider: Share = Field(default=0.0, ge=0, le=1)  # SendGrid's own `unsubscribe` event
+    complained: Share = 0.01
+    opened: Share = 0.45  # by a person, in a mail client or browser
+    opened_by_apple: Share = 0.2  # fetched ahead by Apple's privacy proxy
+    opened_by_proxy: Share = 0.15  # Gmail's image proxy: nobody can say
+    clicked: Share = 0.25  # by a person, one to three links
+    left: Share = 0.02  # one-click unsubscribe
+    left_at_provider: Share = 0.0  # SendGrid's own `unsubscribe` event
     # Letters that a mail gateway reads first: every link within a second. A number, not a share.
     scan_bursts: int = Field(default=1, ge=0)
 
@@ -68,7 +69,7 @@ class SandboxOptions(BaseModel):
     # Addresses and "@domains" that may stand in `from`; empty: all.
     verified_senders: tuple[str, ...] = ()
     # Address -> how a request with it is refused: with its place ("named") or a bare 400 ("silent").
-    refuse_addresses: Mapping[str, Literal["named", "silent"]] = Field(default_factory=dict)
+    refuse_addresses: Mapping[str, _Refused] = Field(default_factory=dict)
     # Kind of misbehaviour -> share of mail/send calls, drawn by `seed` and the call's number.
     misbehave: Mapping[Kind, Share] = Field(default_factory=dict)
     seed: int = 1
@@ -80,8 +81,13 @@ class SandboxOptions(BaseModel):
     spread_seconds: float = Field(default=0.0, ge=0)
     # How events arrive: in batches, some twice, out of order.
     batch_size: int = Field(default=100, ge=1, le=5000)
-    duplicates: Share = Field(default=0.1, ge=0, le=1)
+    duplicates: Share = 0.1
     shuffled: bool = True
+
+    @field_validator("refuse_addresses")
+    @classmethod
+    def _in_any_case(cls, addresses: Mapping[str, _Refused]) -> Mapping[str, _Refused]:
+        return {address.casefold(): how for address, how in addresses.items()}
 
 
 def options_of(settings: Settings) -> SandboxOptions:

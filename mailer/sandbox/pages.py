@@ -62,7 +62,7 @@ class Pages:
     def _drawn_list(self, state: SandboxState, request: Request) -> Response:
         search, wanted = _search(request), _wanted(request)
         page = _number(request.query_params.get("page", "1"))
-        found = listing.listing(state.mailbox, search=search, wanted=wanted, page=page, order=state.order)
+        found = listing.listing(state.mailbox, search=search, wanted=wanted, page=page)
         return self._page(
             "list.html.j2",
             listing=found,
@@ -79,7 +79,7 @@ class Pages:
         return await run_in_threadpool(self._drawn_letter, state_of(request), request)
 
     def _drawn_letter(self, state: SandboxState, request: Request) -> Response:
-        letter = letters.find_one(state.mailbox, request.path_params["id"], state.order)
+        letter = letters.find_one(state.mailbox, request.path_params["id"])
         if letter is None:
             return self._missing()
         search, wanted = _search(request), _wanted(request)
@@ -107,9 +107,7 @@ class Pages:
 
     async def _frame(self, request: Request) -> Response:
         state = state_of(request)
-        letter = await run_in_threadpool(
-            letters.find_one, state.mailbox, request.path_params["id"], state.order
-        )
+        letter = await run_in_threadpool(letters.find_one, state.mailbox, request.path_params["id"])
         if letter is None or letter.html is None:
             return self._missing()
         with_images = request.query_params.get("images") == "on"
@@ -119,9 +117,7 @@ class Pages:
 
     async def _source(self, request: Request) -> Response:
         state = state_of(request)
-        letter = await run_in_threadpool(
-            letters.find_one, state.mailbox, request.path_params["id"], state.order
-        )
+        letter = await run_in_threadpool(letters.find_one, state.mailbox, request.path_params["id"])
         if letter is None:
             return self._missing()
         headers = {**_HEADERS, "Content-Disposition": f'attachment; filename="letter-{letter.id}.eml"'}

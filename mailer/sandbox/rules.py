@@ -5,7 +5,8 @@ reference, "Mail Send: limitations, errors, personalizations" (2026).
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from types import NoneType
 from typing import Any
 
 import orjson
@@ -18,6 +19,7 @@ MAX_PERSONALIZATIONS = 1000
 MAX_RECIPIENTS = 1000  # to, cc and bcc together
 MAX_SUBSTITUTION_BYTES = 10_000  # keys and values of one personalization
 MAX_CUSTOM_ARGS_BYTES = 9_999  # "must not exceed or equal 10,000 bytes": one less
+MAX_REPLY_TO = 1000
 MAX_ASM_GROUPS = 25
 IP_POOL_NAME_CHARACTERS = (2, 64)
 MAX_CATEGORIES = 10
@@ -46,6 +48,7 @@ def check(
     """The message, when every rule holds. Raises Refused (400) with all faults of the first failing kind."""
     if not isinstance(message, dict):
         raise Refused(BAD_REQUEST)
+    _require_types(message)
     for rule in (_required, _personalizations, _recipients, _texts, _sizes):
         errors = list(rule(message, options))
         if errors:
@@ -64,6 +67,35 @@ def recipients(personalization: Message) -> Iterator[tuple[str, int, Any]]:
             raise Refused(BAD_REQUEST)
         for position, person in enumerate(people):
             yield kind, position, person
+
+
+# What a field must be, wherever it stands; a wrong type of any other is named by its own rule.
+_TYPES: Mapping[str, tuple[type, ...]] = {
+    **dict.fromkeys(("subject", "template_id", "name"), (str, NoneType)),
+    **dict.fromkeys(("to", "cc", "bcc", "reply_to_list", "attachments"), (list, NoneType)),
+    **dict.fromkeys(("mail_settings", "tracking_settings", "sandbox_mode"), (dict, NoneType)),
+}
+
+
+def _require_types(message: Message) -> None:
+    """Refuse with the 400 that says nothing what another type than the API's makes unreadable."""
+    entries = message.get("personalizations")
+    settings = message.get("mail_settings")
+    people = [message.get("from"), message.get("reply_to"), *_listed(message.get("reply_to_list"))]
+    for entry in _listed(entries):
+        people += [entry.get("from")] if isinstance(entry, dict) else []
+        people += [person for _, _, person in recipients(entry)] if isinstance(entry, dict) else []
+    for place in (message, settings, *_listed(entries), *people):
+        if isinstance(place, dict) and not _has_types(place):
+            raise Refused(BAD_REQUEST)
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _has_types(place: Message) -> bool:
+    return all(isinstance(value, _TYPES.get(name, object)) for name, value in place.items())
 
 
 def _required(message: Message, _options: SandboxOptions) -> Iterator[ApiError]:
@@ -96,6 +128,8 @@ def _required(message: Message, _options: SandboxOptions) -> Iterator[ApiError]:
         yield _bad_address("from.email", "from")
     if "reply_to" in message and "reply_to_list" in message:
         yield ApiError("Only one of reply_to and reply_to_list may be used.", "reply_to", None)
+    if len(message.get("reply_to_list") or ()) > MAX_REPLY_TO:
+        yield ApiError(f"The reply_to_list may have at most {MAX_REPLY_TO} addresses.", "reply_to_list", None)
     for path, person in _reply_addresses(message):
         if not isinstance(person, dict) or not is_address(person.get("email")):
             yield _bad_address(f"{path}.email", "reply_to")
@@ -143,7 +177,7 @@ def _personalizations(message: Message, options: SandboxOptions) -> Iterator[Api
 
 
 def _is_refused(person: Message, options: SandboxOptions, how: str) -> bool:
-    return bool(options.refuse_addresses) and options.refuse_addresses.get(person["email"]) == how
+    return bool(options.refuse_addresses) and options.refuse_addresses.get(person["email"].casefold()) == how
 
 
 def _bad_address(path: str, anchor: str) -> ApiError:
@@ -217,7 +251,7 @@ def _content(message: Message) -> Iterator[ApiError]:
                     f"content.{number}.{name}",
                     f"{HELP}#message.content.{name}",
                 )
-    kinds = [part.get("type") for part in parts]
+    kinds = [part["type"] for part in parts if _is_text(part.get("type"))]
     if any(kinds.count(kind) > 1 for kind in ("text/plain", "text/html")):
         yield ApiError("If present, text/plain and text/html may only be provided once.", "content")
     rank = {"text/plain": 0, "text/html": 1}
@@ -265,22 +299,22 @@ def _sizes(message: Message, options: SandboxOptions) -> Iterator[ApiError]:
     shared = _strings(message.get("custom_args"))
     total = _json_bytes(shared) if shared else 0
     if total > MAX_CUSTOM_ARGS_BYTES:
-        yield _too_many_bytes("custom_args", total)
+        yield _too_many_bytes("custom_args", total, MAX_CUSTOM_ARGS_BYTES)
     for number, entry in enumerate(message["personalizations"]):
         path = f"personalizations.{number}"
         substitutions = _strings(entry.get("substitutions"))
         size = sum(len(key.encode()) + len(value.encode()) for key, value in substitutions.items())
         if size > MAX_SUBSTITUTION_BYTES:
-            yield _too_many_bytes(f"{path}.substitutions", size)
+            yield _too_many_bytes(f"{path}.substitutions", size, MAX_SUBSTITUTION_BYTES)
         own = _strings(entry.get("custom_args"))
         if not own:
             continue
         size = _json_bytes({**shared, **own})
         total += size
         if options.custom_args_limit == "message" and size > MAX_CUSTOM_ARGS_BYTES:
-            yield _too_many_bytes(f"{path}.custom_args", size)
+            yield _too_many_bytes(f"{path}.custom_args", size, MAX_CUSTOM_ARGS_BYTES)
     if options.custom_args_limit == "request" and total > MAX_CUSTOM_ARGS_BYTES:
-        yield _too_many_bytes("custom_args", total)
+        yield _too_many_bytes("custom_args", total, MAX_CUSTOM_ARGS_BYTES)
 
 
 def _strings(value: Any) -> dict[str, str]:
@@ -296,11 +330,9 @@ def _json_bytes(value: dict[str, str]) -> int:
     return len(orjson.dumps(value))
 
 
-def _too_many_bytes(path: str, size: int) -> ApiError:
+def _too_many_bytes(path: str, size: int, most: int) -> ApiError:
     name = path.rsplit(".", 1)[-1]
-    return ApiError(
-        f"The {name} may have at most {MAX_CUSTOM_ARGS_BYTES} bytes in total. Found {size}.", path
-    )
+    return ApiError(f"The {name} may have at most {most} bytes in total. Found {size}.", path)
 
 
 def _schedule(message: Message, now: float, batch_exists: Callable[[str], bool]) -> Iterator[ApiError]:

@@ -1,6 +1,6 @@
 """`POST /v3/mail/send`: check as SendGrid does, keep what was accepted, misbehave when told to.
 
-The order of checks is SendGrid's: key, content type, size, JSON, rules, sender.
+The order of checks is SendGrid's: key, accepted answer, content type, size, JSON, rules, sender.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ from starlette.responses import Response
 from mailer.sandbox import answers, faults, rules
 from mailer.sandbox.answers import ApiError, Refusal, Refused, refuse, written
 from mailer.sandbox.faults import Fault, Kind
-from mailer.sandbox.keys import require
+from mailer.sandbox.keys import require, require_acceptable
 from mailer.sandbox.letters import addressees
 from mailer.sandbox.state import SandboxState, state_of
 from mailer.sandbox.wire import NeverAnswered, drip, raw_answer, reset, transport_of, until_gone
@@ -70,6 +70,7 @@ def _accept(request: Request, state: SandboxState, body: bytes | None) -> tuple[
     options = state.options
     now = time.time()
     require(request, "mail.send", options)
+    require_acceptable(request)
     content_type = request.headers.get("Content-Type", "").split(";")[0].strip().casefold()
     if (
         content_type != "application/json"
@@ -89,8 +90,14 @@ def _accept(request: Request, state: SandboxState, body: bytes | None) -> tuple[
     entries = message["personalizations"]
     if _is_dry_run(message):
         return None, len(entries)
-    people = addressees(message, options.substitution_order)
-    return state.mailbox.accept(message, people, entries, len(body), now), len(entries)
+    return _keep(state, message, len(body), now), len(entries)
+
+
+def _keep(state: SandboxState, message: dict[str, Any], size_bytes: int, now: float) -> str:
+    # What is in force now belongs to the request: a later setting changes no letter.
+    order = state.options.substitution_order
+    people = addressees(message, order)
+    return state.mailbox.accept(message, people, message["personalizations"], size_bytes, now, order)
 
 
 def _require_verified(sender: str, verified: tuple[str, ...]) -> None:

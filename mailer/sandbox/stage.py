@@ -58,7 +58,6 @@ def set_stage(state: SandboxState, options: SandboxOptions) -> Stage:
             state.mailbox,
             "letter.id IN (SELECT value FROM json_each(?)) ORDER BY letter.id",
             (orjson.dumps(page).decode(),),
-            state.order,
         )
         rows: list[tuple[int, Payload]] = []
         fates: list[_Fated] = []

@@ -8,7 +8,6 @@ from typing import Any
 from starlette.requests import Request
 
 from mailer.sandbox.faults import FaultQueue
-from mailer.sandbox.letters import Order
 from mailer.sandbox.mailbox import Mailbox
 from mailer.sandbox.options import SandboxOptions
 from mailer.sandbox.signing import Signer
@@ -31,10 +30,6 @@ class SandboxState:
     @property
     def options(self) -> SandboxOptions:
         return self._options
-
-    @property
-    def order(self) -> Order:
-        return self._options.substitution_order
 
     def change(self, changes: dict[str, Any]) -> SandboxOptions:
         """Apply some settings. Raises pydantic.ValidationError and changes nothing when one is wrong."""

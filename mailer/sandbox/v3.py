@@ -11,7 +11,7 @@ from starlette.routing import Route
 
 from mailer.sandbox import answers
 from mailer.sandbox.answers import Refused, json_answer, refuse, written
-from mailer.sandbox.keys import require, scopes_of
+from mailer.sandbox.keys import require, require_acceptable, scopes_of
 from mailer.sandbox.mailbox import Row
 from mailer.sandbox.send_door import PATH, send_mail
 from mailer.sandbox.state import SandboxState, state_of
@@ -56,6 +56,7 @@ def _route(path: str, method: str, scope: str | None, door: Door) -> Route:
         try:
             if scope:
                 require(request, scope, state.options)
+            require_acceptable(request)
             return door(request, state, _json(body))
         except Refused as refused:
             return written(refused.refusal)

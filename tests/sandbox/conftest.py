@@ -28,7 +28,12 @@ class Desk:
         self, method: str, path: str, value: Any = None, headers: dict[str, str] | None = None, **more: Any
     ) -> urllib3.BaseHTTPResponse:
         body = value if isinstance(value, bytes) or value is None else orjson.dumps(value)
-        sent = {"Authorization": f"Bearer {KEY}", "Content-Type": "application/json", **(headers or {})}
+        sent = {
+            "Authorization": f"Bearer {KEY}",
+            "Accept": "application/json",
+            "Content-Type": "application/json",
+            **(headers or {}),
+        }
         return self.http.request(
             method, self.server.url + path, body=body, headers=sent, retries=False, redirect=False, **more
         )

@@ -53,6 +53,17 @@ def test_the_wrong_content_type_is_415(desk: Desk) -> None:
     assert desk.send(mail(), headers={"Content-Encoding": "gzip"}).status == 415
 
 
+@pytest.mark.parametrize("accept", [None, "", "text/html", "text/*, image/png;q=0.5"])
+def test_a_call_that_takes_no_json_is_406(desk: Desk, accept: str | None) -> None:
+    headers = {"Authorization": f"Bearer {KEY}", "Content-Type": "application/json"}
+    headers |= {} if accept is None else {"Accept": accept}
+    for method, path in (("POST", SEND), ("GET", "/v3/scopes"), ("GET", "/v3/suppression/bounces")):
+        answer = desk.http.request(method, desk.server.url + path, json=mail(), headers=headers)
+        assert (answer.status, answer.json()["errors"][0]["message"]) == (406, "not acceptable")
+    assert desk.messages() == []
+    assert desk.send(mail(), headers={"Accept": "text/html, application/json;q=0.9"}).status == 202
+
+
 def test_unknown_paths_and_methods_answer_in_sendgrids_shape(desk: Desk) -> None:
     for method, path, status in (
         ("GET", SEND, 405),
@@ -91,7 +102,8 @@ def test_mail_survives_a_restart_and_so_does_the_signing_key(tmp_path: Path) -> 
         import urllib3
 
         with urllib3.PoolManager() as http:
-            http.request("POST", first.url + SEND, json=mail(), headers={"Authorization": f"Bearer {KEY}"})
+            headers = {"Authorization": f"Bearer {KEY}", "Accept": "*/*"}
+            http.request("POST", first.url + SEND, json=mail(), headers=headers)
         key = first.public_key
     with SandboxServer(database_path=path) as second:
         assert second.public_key == key

@@ -1,11 +1,20 @@
 """Which messages the sandbox takes, and the exact complaint about the others."""
 
+import copy
 import time
+from collections.abc import Iterator
 from typing import Any
 
+import orjson
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from starlette.testclient import TestClient
 
-from tests.sandbox.conftest import Desk, mail, person
+from mailer.config import Settings
+from mailer.sandbox.app import create_app
+from mailer.sandbox.server import SandboxServer
+from tests.sandbox.conftest import KEY, SEND, Desk, mail, person
 
 
 def test_a_good_message_is_accepted_with_an_empty_body_and_a_message_id_of_its_own(desk: Desk) -> None:
@@ -158,6 +167,113 @@ def test_values_that_are_no_strings_get_the_answer_that_says_nothing(
     assert desk.errors(mail(person(1, **change))) == [{"message": "Bad Request", "field": None, "help": None}]
 
 
+def test_replies_may_go_to_a_thousand_addresses(desk: Desk) -> None:
+    people = [{"email": f"editor{n}@example.com"} for n in range(1001)]
+    assert desk.send(mail(reply_to_list=people[:1000])).status == 202
+    assert desk.errors(mail(reply_to_list=people))[0]["field"] == "reply_to_list"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"reply_to_list": 5},
+        {"mail_settings": "x"},
+        {"mail_settings": {"sandbox_mode": [1]}},
+        {"subject": ["x"]},
+        {"from": {"email": "editor@example.com", "name": {}}},
+    ],
+)
+def test_fields_of_a_wrong_type_get_the_answer_that_says_nothing(desk: Desk, change: dict[str, Any]) -> None:
+    assert desk.errors(mail(**change)) == [{"message": "Bad Request", "field": None, "help": None}]
+
+
+EVERY_FIELD = mail(
+    {
+        "to": [{"email": "ada@example.com", "name": "Ada"}],
+        "cc": [{"email": "ben@example.com", "name": "Ben"}],
+        "bcc": [{"email": "cleo@example.com"}],
+        "from": {"email": "own@example.com", "name": "Own"},
+        "subject": "Own [k]",
+        "headers": {"X-Own": "1"},
+        "substitutions": {"[k]": "v"},
+        "custom_args": {"nl_a": "a", "nl_d": "d"},
+        "dynamic_template_data": {"a": 1},
+        "send_at": 1,
+    },
+    reply_to={"email": "reply@example.com", "name": "Reply"},
+    reply_to_list=[{"email": "reply@example.com", "name": "Reply"}],
+    attachments=[{"content": "eA==", "filename": "a.txt"}],
+    template_id="d-1",
+    headers={"X-All": "1"},
+    categories=["weekly"],
+    custom_args={"nl_v": "1"},
+    send_at=1,
+    batch_id="none",
+    asm={"group_id": 1, "groups_to_display": [1]},
+    ip_pool_name="pool",
+    mail_settings={"sandbox_mode": {"enable": False}, "footer": {"enable": False, "text": "x"}},
+    tracking_settings={"click_tracking": {"enable": False, "enable_text": False}},
+)
+ANYTHING = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**64 - 1)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
+    | st.sampled_from(["ada@example.com", "[k]", "\r\n", "=?utf-8?q?x?="]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text("abk[]:-", max_size=4), inner),
+    max_leaves=4,
+)
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Every place within a JSON value, itself first."""
+    yield path
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, each in inner:
+        yield from places(each, (*path, key))
+
+
+PLACES = sorted(places(EVERY_FIELD), key=str)
+
+
+@pytest.fixture
+def client(running: SandboxServer) -> Iterator[TestClient]:
+    """The sandbox without a network between: an exception in it fails the test."""
+    running.state.reset()
+    app = create_app(running.state, Settings.model_construct())
+    headers = {"Authorization": f"Bearer {KEY}", "Content-Type": "application/json"}
+    with TestClient(app, base_url="http://127.0.0.1", headers=headers) as client:
+        yield client
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.sampled_from(PLACES), ANYTHING, st.sampled_from(["reply_to", "reply_to_list"]), st.booleans())
+def test_no_value_in_any_field_breaks_the_door_or_the_mailbox(
+    client: TestClient, place: tuple[Any, ...], value: Any, left_out: str, has_batch: bool
+) -> None:
+    message: Any = copy.deepcopy(EVERY_FIELD)
+    del message[left_out]
+    if not has_batch:
+        del message["batch_id"]
+    within = message
+    try:
+        for key in place[:-1]:
+            within = within[key]
+    except KeyError:
+        return
+    if place:
+        within[place[-1]] = value
+    answer = client.post(SEND, content=orjson.dumps(message if place else value))
+    assert answer.status_code in (200, 202, 400)
+    if answer.status_code != 202:
+        return
+    query = {"message_id": answer.headers["X-Message-Id"]}
+    for letter in client.get("/sandbox/messages", params=query).json()["messages"]:
+        for page in ("?view=headers", "?view=source", "/frame"):
+            assert client.get(f"/letters/{letter['id']}{page}").status_code in (200, 404)
+
+
 @pytest.mark.parametrize(
     "body", [b"", b"{", b"[]", b'"text"', b'{"personalizations": "x"}', b'{"a": "\\ud800"}']
 )
@@ -169,7 +285,9 @@ def test_substitutions_may_have_ten_thousand_bytes_in_a_personalization(desk: De
     assert desk.send(mail(person(1, substitutions={"[k]": "x" * 9997}))).status == 202
     errors = desk.errors(mail(person(1), person(2, substitutions={"[k]": "x" * 9998})))
     assert errors[0]["field"] == "personalizations.1.substitutions"
-    assert desk.errors(mail(person(1, substitutions={"[k]": "é" * 4999})))[0]["message"].endswith("10001.")
+    assert desk.errors(mail(person(1, substitutions={"[k]": "é" * 4999})))[0]["message"] == (
+        "The substitutions may have at most 10000 bytes in total. Found 10001."
+    )
 
 
 def test_custom_args_are_counted_per_message_or_per_request_as_the_switch_says(desk: Desk) -> None:
@@ -230,7 +348,7 @@ def test_sandbox_mode_checks_answers_200_and_keeps_nothing(desk: Desk) -> None:
 
 
 def test_an_address_can_be_made_bad_with_and_without_its_name_in_the_answer(desk: Desk) -> None:
-    desk.behave(refuse_addresses={"reader3@example.com": "named", "reader7@example.com": "silent"})
+    desk.behave(refuse_addresses={"Reader3@example.com": "named", "reader7@EXAMPLE.com": "silent"})
     named = desk.errors(mail(*(person(n) for n in range(5))))
     assert [error["field"] for error in named] == ["personalizations.3.to.0.email"]
     silent = desk.errors(mail(*(person(n) for n in range(5, 10))))

@@ -39,7 +39,7 @@ def raw_request(misbehaviour: str, message: dict[str, Any]) -> bytes:
     body = orjson.dumps(message)
     head = (
         f"POST {SEND} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {KEY}\r\n"
-        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
+        f"Accept: */*\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n"
         f"{faults.HEADER}: {misbehaviour}\r\nConnection: close\r\n\r\n"
     )
     return head.encode() + body
@@ -212,7 +212,23 @@ def test_a_setting_makes_every_call_meet_it(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize(
-    "bad", ["nonsense", "reset_after; colour=red", "rate_limited; seconds=soon", "rate_limited; seconds"]
+    "bad",
+    [
+        "nonsense",
+        "reset_after; colour=red",
+        "rate_limited; seconds=soon",
+        "rate_limited; seconds",
+        "rate_limited; seconds=nan",
+        "rate_limited; seconds=1e300",
+        "latency; seconds=-1",
+        "unavailable; times=0",
+        "unavailable; times=-1",
+        "unavailable; after=-1",
+        "bad_personalization; index=1000",
+        "status; status=99999",
+        "status; status=100",
+        "redirect; location=http://localhost/é",
+    ],
 )
 def test_an_unknown_misbehaviour_is_refused_with_the_known_ones(desk: Desk, bad: str) -> None:
     answer = desk.send(mail(), headers={faults.HEADER: bad})
@@ -225,7 +241,17 @@ def test_an_unknown_misbehaviour_is_refused_with_the_known_ones(desk: Desk, bad:
 def test_a_queue_with_a_wrong_entry_is_refused(desk: Desk) -> None:
     for wrong in ([{"kind": "nonsense"}], ["reset_after"], [{"kind": "reset_after", "times": "many"}], 3):
         assert desk.request("POST", "/sandbox/faults", wrong).status == 400
-    assert desk.request("POST", "/sandbox/behaviour", {"misbehave": {"nonsense": 1}}).status == 400
+    injected = {"kind": "redirect", "location": "http://localhost/\r\nX-A: b"}
+    for value in (injected, {"kind": "unavailable", "times": -1}, {"kind": "redirect", "location": 5}):
+        assert desk.request("POST", "/sandbox/faults", value).status == 400
+    for shares in ({"nonsense": 1}, {"rate_limited": 5}, {"rate_limited": -0.1}):
+        assert desk.request("POST", "/sandbox/behaviour", {"misbehave": shares}).status == 400
+
+
+@pytest.mark.parametrize("status", [200, 204, 304, 599])
+def test_a_status_of_any_kind_ends_the_call_in_good_order(desk: Desk, status: int) -> None:
+    assert desk.send(mail(), headers={faults.HEADER: f"status; status={status}"}).status == status
+    assert desk.send(mail()).status == 202
 
 
 def test_every_kind_of_misbehaviour_is_shown_by_a_test() -> None:
