@@ -5,6 +5,7 @@ secret never appears in an error, a log or a repr. Relative paths are relative t
 """
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from functools import lru_cache
@@ -33,6 +34,7 @@ from pydantic_settings import (
 )
 
 from mailer.config_errors import refusal
+from mailer.urls import fault_of
 from subscribers.errors import NewsletterError
 from subscribers.nearest import did_you_mean
 
@@ -51,6 +53,10 @@ LIST_UNSUBSCRIBE_FIXED_BYTES = 1 + len("/u/") + 24 + 1
 # What a cell of a CSV file or the front matter of an issue says instead of a topic.
 RESERVED_TOPICS = frozenset({"all", "none", "everyone"})
 
+# What Python's TOML reader says of a table or key that stands in a file more than once.
+_TWICE = re.compile("twice|overwrite|redefine|mutate|immutable", re.IGNORECASE)
+_TWICE_CURE = "A table or key stands once: put all its lines under one heading, for example [web]."
+
 _SLUG = r"^[a-z0-9]+(?:-[a-z0-9]+)*$"
 _COLOUR = r"^#[0-9A-Fa-f]{6}$"
 
@@ -60,7 +66,17 @@ Colour = Annotated[str, Field(pattern=_COLOUR)]
 def _url(value: object) -> object:
     if isinstance(value, str) and value and not value.startswith(("http://", "https://")):
         raise ValueError("must begin with https:// (or http:// on this machine)")
-    return value.rstrip("/") if isinstance(value, str) else value
+    return _linked(value).rstrip("/") if isinstance(value, str) and value else value
+
+
+def _linked(value: str) -> str:
+    if (fault := fault_of(value)) is not None:
+        raise ValueError(f"the address {fault}")
+    return value
+
+
+def _linked_or_none(value: str) -> str:
+    return value and _linked(value)
 
 
 def _not_reserved(slug: str) -> str:
@@ -71,6 +87,9 @@ def _not_reserved(slug: str) -> str:
 
 TopicSlug = Annotated[str, Field(pattern=_SLUG), AfterValidator(_not_reserved)]
 WebAddress = Annotated[str, BeforeValidator(_url)]
+# What readers can follow; the same rule as for the addresses of an issue.
+LinkTarget = Annotated[str, AfterValidator(_linked)]
+OptionalLink = Annotated[str, AfterValidator(_linked_or_none)]
 
 
 class Table(BaseModel):
@@ -86,9 +105,9 @@ class NewsletterTable(Table):
     from_email: str = "editor@example.com"
     reply_to: str = ""
     postal_address: str = ""
-    imprint_url: str = ""
-    privacy_url: str = ""
-    logo_url: str = ""
+    imprint_url: OptionalLink = Field("", examples=["https://www.example.com/imprint"])
+    privacy_url: OptionalLink = Field("", examples=["https://www.example.com/privacy"])
+    logo_url: OptionalLink = Field("", examples=["https://www.example.com/logo.png"])
     brand_colour: Colour = "#1D4ED8"
     language: str = "en"
     timezone: str = "Europe/Paris"
@@ -185,7 +204,7 @@ class EditionsTable(Table):
 
 class LinksTable(Table):
     # Label of a line without its emoji, or one whole sentence of it -> where it leads.
-    targets: Mapping[str, str] = Field(default_factory=dict)
+    targets: Mapping[str, LinkTarget] = Field(default_factory=dict, examples=["https://www.example.com/page"])
     utm: Mapping[str, str] = Field(default_factory=dict)
     utm_hosts: tuple[str, ...] = ()
 
@@ -354,7 +373,9 @@ def _read_toml(path: Path) -> dict[str, Any]:
             f"this is no valid TOML: {str(error).split(' (at')[0]}.",
             file=str(path),
             line=line if isinstance(line, int) else _line_in_message(str(error)),
-            cure='Text needs quotes, for example name = "Hematology Weekly".',
+            cure=_TWICE_CURE
+            if _TWICE.search(str(error))
+            else 'Text needs quotes, for example name = "Hematology Weekly".',
         ) from None
     except UnicodeDecodeError as error:
         raise NewsletterError(

@@ -24,11 +24,11 @@ def refusal(
         (_location(fault["loc"]), fault["type"], fault["msg"])
         for fault in error.errors(include_input=False, include_url=False, include_context=False)
     ]
-    file = _place(faults[0][0], files)[0]
+    place = _place(faults[0][0], files, prefix)[0]
     problems = [
-        _problem(location, kind, said, files, file, settings, prefix) for location, kind, said in faults
+        _problem(location, kind, said, files, place, settings, prefix) for location, kind, said in faults
     ]
-    return NewsletterError.of(problems, file=str(file))
+    return NewsletterError.of(problems, file=place)
 
 
 def _location(parts: tuple[int | str, ...]) -> Location:
@@ -47,22 +47,23 @@ def _problem(
     kind: str,
     said: str,
     files: Sequence[Path],
-    file: Path,
+    place: str,
     settings: type[BaseModel],
     prefix: str,
 ) -> Problem:
     table, key = ".".join(location[:-1]), location[-1] if location else ""
-    named = f"[{table}] {key}" if table else f"[{key}]" if key else "the configuration"
-    path, line = _place(location, files)
-    variable = prefix + "__".join(location).upper()
-    where = f"{variable}: " if variable in os.environ else "" if path == file else f"{path.name}: "
+    named = key_named = f"[{table}] {key}" if table else f"[{key}]" if key else "the configuration"
+    own_place, line = _place(location, files, prefix)
+    if own_place not in map(str, files):
+        named = own_place
+    where = "" if own_place == place else f"{Path(own_place).name}: "
     if kind == "extra_forbidden":
         known = _keys(settings, location[:-1])
         inside = f"in [{table}]" if table else "as a table"
         close = nearest(key, known)
         example = _example(settings, (*location[:-1], *([close] if close else known[:1])))
         cure = f"{did_you_mean(key, known)}For example {example}."
-        if path != files[0]:  # a secret may have been typed where its name belongs
+        if own_place in map(str, files[1:]):  # a secret may have been typed where its name belongs
             return Problem(f"{where}this key is not known {inside}.", line, f"[{table or '…'}]", cure)
         return Problem(f"{where}'{key}' is not known {inside}.", line, named, cure)
     if kind == "string_pattern_mismatch" and location[:1] == ("topics",) and len(location) == 2:
@@ -70,20 +71,23 @@ def _problem(
         return Problem(f"{where}'{key}' is no slug of a topic.", line, named, cure)
     said = said.removeprefix("Value error, ").replace("tuple", "list").replace("an object", "a table")
     return Problem(
-        f"{where}{named}: {said[:1].lower()}{said[1:]}.",
+        f"{where}{key_named}: {said[:1].lower()}{said[1:]}.",
         line,
         named,
         f"For example {_example(settings, location)}.",
     )
 
 
-def _place(location: Location, files: Sequence[Path]) -> tuple[Path, int | None]:
-    """The file and line that say this key; the later file wins, as it does when they are read."""
+def _place(location: Location, files: Sequence[Path], prefix: str) -> tuple[str, int | None]:
+    """The variable, or the file and line, that says this key; the one that is read last wins."""
+    variable = prefix + "__".join(location).upper()
+    if variable in os.environ:
+        return variable, None
     for path in reversed(files):
         line = _line_of(path, location)
         if line is not None:
-            return path, line
-    return files[0], None
+            return str(path), line
+    return str(files[0]), None
 
 
 def _line_of(path: Path, location: Location) -> int | None:
@@ -96,7 +100,7 @@ def _line_of(path: Path, location: Location) -> int | None:
             current = stripped.split("#")[0].strip().strip("[]").strip().replace('"', "")
             if current == ".".join(location):
                 return number
-        elif current == table and stripped.split("=")[0].strip().strip('"') == key:
+        elif current == table and stripped.split("=")[0].strip().strip("\"'") == key:
             return number
     return None
 
@@ -131,11 +135,23 @@ def _example(settings: type[BaseModel], location: Location) -> str:
         return '[newsletter] name = "Hematology Weekly"'
     model = _model_at(settings, location[:-1])
     field = model.model_fields.get(location[-1]) if model else None
+    if model is None and (example := _example_of_mapping(settings, location)):
+        return example
     if field is None or next(_models(field.annotation), None) is not None:
         keys = _keys(settings, location)
         return f"[{'.'.join(location)}] with {keys[0]} = …" if keys else f"[{'.'.join(location)}]"
-    default = field.get_default(call_default_factory=True)
+    default = field.examples[0] if field.examples else field.get_default(call_default_factory=True)
     return f"[{'.'.join(location[:-1])}] {location[-1]} = {_shown(default)}"
+
+
+def _example_of_mapping(settings: type[BaseModel], location: Location) -> str:
+    """A line of a table whose keys are anybody's own; empty when the place is in none."""
+    *above, table, key = location if len(location) > 1 else ("", *location)
+    owner = _model_at(settings, tuple(above))
+    field = owner.model_fields.get(table) if owner else None
+    if field is None or not field.examples:
+        return ""
+    return f'[{".".join(location[:-1])}] "{key}" = {_shown(field.examples[0])}'
 
 
 def _shown(default: object) -> str:

@@ -36,6 +36,7 @@ CORE = {
     "models",
     "tables",
     "templates",
+    "urls",
 }
 SERVICE = {"service", "site"}
 DOORS = {"cli", "web", "clock", "serving", "demo", "__init__", "__main__"}

@@ -75,10 +75,11 @@ def send(
             )
             _show_plan(plan, mailer.settings.sending.only_to)
             if plan.readers == 0:
+                reasons = ", ".join(f"{count:,} {reason}" for reason, count in plan.skipped.items())
                 raise NewsletterError(
-                    "nobody would get this issue.",
+                    f"nobody would get this issue{f': {reasons}' if reasons else ''}.",
                     field="audience",
-                    cure="Look at the reasons above, or choose another audience.",
+                    cure="Choose another audience, or import readers with 'mailer subscribers import'.",
                 )
             confirm(_question(plan), yes=yes)
             campaign = mailer.start(plan)

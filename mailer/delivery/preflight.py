@@ -14,6 +14,7 @@ from mailer.config import (
     Settings,
 )
 from mailer.delivery.sendgrid import is_loopback, is_sendgrids_own, require_safe_host
+from mailer.templates import language_tag
 from subscribers.errors import NewsletterError, Problem
 
 # Domains that are nobody's (RFC 2606, RFC 6761).
@@ -194,15 +195,25 @@ def _of_this_desk(settings: Settings) -> list[Problem]:
 
 
 def _advice(settings: Settings) -> list[Problem]:
-    if settings.newsletter.from_name.isascii():
-        return []
-    return [
-        Problem(
-            f"some mail clients garble a sender's name like '{settings.newsletter.from_name}'.",
-            field="[newsletter] from_name",
-            cure="ASCII letters arrive everywhere.",
+    newsletter, problems = settings.newsletter, []
+    if not newsletter.from_name.isascii():
+        problems.append(
+            Problem(
+                f"some mail clients garble a sender's name like '{newsletter.from_name}'.",
+                field="[newsletter] from_name",
+                cure="ASCII letters arrive everywhere.",
+            )
         )
-    ]
+    used = language_tag(newsletter.language)
+    if used != newsletter.language.replace("_", "-"):
+        problems.append(
+            Problem(
+                f"'{newsletter.language}' is no language that is known here; letters say '{used}'.",
+                field="[newsletter] language",
+                cure='Write its tag, for example language = "pt-BR".',
+            )
+        )
+    return problems
 
 
 def _host_of(address: str) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from urllib.parse import parse_qsl, quote, urlsplit, urlunsplit
 
 from mailer.config import LinksTable
-from mailer.issues.urls import host_of
+from mailer.urls import host_of
 
 _PREFIX = "utm_"
 

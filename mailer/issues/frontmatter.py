@@ -12,11 +12,12 @@ from typing import Any
 
 import yaml
 
-from mailer.issues import tame_yaml, urls
+from mailer.issues import tame_yaml
 from mailer.issues.document import FrontMatter
 from mailer.issues.layout import Line, Slot
 from mailer.issues.source import first_bad_character, split_lines
 from mailer.models import IssueKind
+from mailer.urls import fault_of
 from subscribers.errors import Problem
 from subscribers.nearest import did_you_mean
 
@@ -289,7 +290,7 @@ class _Reader:
                 if isinstance(value, yaml.ScalarNode) and not value.value.strip():
                     self._fault(f"'{label}' leads nowhere.", self._line(key), full)
                 continue
-            if (fault := urls.fault_of(url)) is not None:
+            if (fault := fault_of(url)) is not None:
                 self._fault(f"the address of '{label}' {fault}.", self._line(value), full)
                 continue
             self._head.key_lines[full] = self._line(key)

@@ -30,6 +30,7 @@ from mailer.issues.references import ReferenceList
 from mailer.issues.sheet import Sheet
 from mailer.issues.stories import OpenStory, citations_slot, label_pieces, open_story, read_title
 from mailer.issues.strays import strays_before_stories
+from mailer.urls import fault_of
 from subscribers.errors import NewsletterError
 
 _STOPS = ".!。！…"
@@ -189,7 +190,7 @@ class _Body:
         bare = _undecorated(row.core)
         tokens = re.split(r"(\s+)", bare)
         for url in tokens[::2]:
-            if (fault := urls.fault_of(url)) is not None:
+            if (fault := fault_of(url)) is not None:
                 self._sheet.refuse_url(row, url, fault)
                 self._sheet.keep(row)
                 return

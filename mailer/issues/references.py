@@ -11,6 +11,7 @@ from mailer.issues.classify import REFERENCE_NUMBER, Row
 from mailer.issues.headings import strip_bullet
 from mailer.issues.layout import Slot
 from mailer.issues.sheet import Sheet
+from mailer.urls import fault_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +108,7 @@ class ReferenceList:
         return bare[:start], self._slot(row, bare[start:end]), bare[end:]
 
     def _slot(self, row: Row, url: str) -> Slot:
-        if url and (fault := urls.fault_of(url)) is not None:
+        if url and (fault := fault_of(url)) is not None:
             self._sheet.refuse_url(row, url, fault)
         slot = Slot(("references", len(self.urls)), url, url)
         self.urls.append(url)

@@ -29,6 +29,7 @@ from subscribers.nearest import did_you_mean
 
 # A campaign in one of these has mailed nobody and promised nothing.
 _NOT_SENT = (CampaignStatus.PREPARING, CampaignStatus.CANCELLED)
+_UNFINISHED = campaigns.c.status.not_in((*_NOT_SENT, CampaignStatus.FINISHED))
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +70,7 @@ def import_issue(
     if kept and kept[0].hash == digest:
         return _report(_issue(row, kept[0], document, topics), settings, is_changed=False)
     if row is not None and was_sent(connection, row.id):
-        raise _refusal_of_sent(name, file)
+        raise _refusal_of_sent(connection, row.id, name, file)
     issue_id = row.id if row is not None else _add_issue(connection, name, kind, now)
     if row is not None and row.kind != kind:
         connection.execute(update(issues).where(issues.c.id == issue_id).values(kind=kind))
@@ -216,14 +217,17 @@ def _undecided(issue: Issue) -> list[Problem]:
     ]
 
 
-def _refusal_of_sent(slug: str, file: str) -> NewsletterError:
-    return NewsletterError(
-        f"the issue '{slug}' was sent already, and this text differs from what was sent.",
-        file=file,
-        field="slug",
-        cure=f"Import it as a new issue with --slug {slug}-2 (or any new slug); "
-        "to mend what readers got, send a correction later.",
-    )
+def _refusal_of_sent(connection: Connection, issue_id: int, slug: str, file: str) -> NewsletterError:
+    message = f"the issue '{slug}' was sent already, and this text differs from what was sent."
+    cure = f"Import it as a new issue with --slug {slug}-2 (or any new slug)"
+    cure += "; to mend what readers got, send a correction later."
+    if not connection.execute(select(_letters_left(issue_id))).scalar_one():
+        bound = select(campaigns.c.id).where(campaigns.c.issue_id == issue_id, _UNFINISHED)
+        if (campaign := connection.execute(bound).scalars().first()) is not None:
+            message = f"campaign {campaign} is to be sent with another text of the issue '{slug}'; "
+            message += "nothing of it was accepted yet."
+            cure = f"'mailer cancel {campaign}' frees the issue. {cure}"
+    return NewsletterError(message, file=file, field="slug", cure=cure)
 
 
 def _add_issue(connection: Connection, slug: str, kind: str, now: datetime) -> int:
@@ -239,8 +243,11 @@ def _revisions(connection: Connection, issue_id: int) -> Sequence[Row[Any]]:
 
 def _sent_clause(issue_id: Any) -> Any:
     promised = exists().where(campaigns.c.issue_id == issue_id, campaigns.c.status.not_in(_NOT_SENT))
-    letters = exists().where(deliveries.c.issue_id == issue_id, deliveries.c.handover == Handover.ACCEPTED)
-    return or_(promised, letters)
+    return or_(promised, _letters_left(issue_id))
+
+
+def _letters_left(issue_id: Any) -> Any:
+    return exists().where(deliveries.c.issue_id == issue_id, deliveries.c.handover == Handover.ACCEPTED)
 
 
 def _newest_number() -> Any:

@@ -5,10 +5,9 @@ a closing stop do not count. What has no target is left out of the mail: there i
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 from mailer.config import Settings
-from mailer.issues import urls
 from mailer.issues.document import IssueDocument
 from mailer.issues.headings import fold
 from mailer.issues.layout import first_lines
@@ -23,7 +22,7 @@ def target_of(label: str, document: IssueDocument, settings: Settings) -> str | 
     for targets in (document.front_matter.links, settings.links.targets):
         known = {_key(name): url for name, url in targets.items()}
         for key in _keys(label):
-            if (url := known.get(key)) is not None and urls.fault_of(url) is None:
+            if (url := known.get(key)) is not None:
                 return url
     return None
 
@@ -39,7 +38,7 @@ def warnings(document: IssueDocument, settings: Settings) -> list[Problem]:
     for call in document.calls_to_action:
         if call.url is None and target_of(call.text, document, settings) is None:
             found.append(_missing(call.text, call.line, cure))
-    return found + _unused(document) + _bad_targets(settings.links.targets)
+    return found + _unused(document)
 
 
 def _missing(label: str, line: int | None, cure: str) -> Problem:
@@ -59,16 +58,6 @@ def _unused(document: IssueDocument) -> list[Problem]:
         )
         for label in document.front_matter.links
         if _key(label) not in used
-    ]
-
-
-def _bad_targets(targets: Mapping[str, str]) -> list[Problem]:
-    return [
-        Problem(
-            f"the address of '{label}' in config.toml {fault}.", None, "links.targets", "Correct it there."
-        )
-        for label, url in targets.items()
-        if (fault := urls.fault_of(url)) is not None
     ]
 
 

@@ -1,9 +1,8 @@
-"""What a link of an issue may be: http or https, a host, and nothing that hides where it leads."""
+"""Addresses among the words of an issue: which lines are meant as one, and where one begins and ends."""
 
-import ipaddress
 import re
-import unicodedata
-from urllib.parse import urlsplit
+
+from mailer.urls import fault_of
 
 # A line that begins like this is meant as a URL, good or bad: `word:` or `www.`, then no space.
 _MEANT = re.compile(r"(?:[^\W\d_][\w+.\-]*:|www\.)\S", re.IGNORECASE)
@@ -14,14 +13,8 @@ _BRACKETS = {")": "(", "]": "["}
 # Between an address and the words behind it; a mere space may also be a fault of the address.
 _PARTED = re.compile(r"\s*[,;:|(·•]|\s+[-–—]\s")
 _LIST_MARK = re.compile(r"[-–—•*·,;|]|\[\d{1,3}\]|\d{1,3}[.)]")
-_SCHEME = re.compile(r"https?://", re.IGNORECASE)
-_LABEL = re.compile(r"\w(?:[\w\-]*\w)?")
-_JOINERS = "\u200c\u200d"
 # Behind an address in a text stand a few at most: "(see https://example.com/?)."
 MOST_CLOSING_SIGNS = 8
-# RFC 1035, 2.3.4
-HOST_MAX_CHARACTERS = 253
-LABEL_MAX_CHARACTERS = 63
 
 
 def is_meant_as_url(text: str) -> bool:
@@ -64,48 +57,6 @@ def span_among_words(text: str) -> tuple[int, int] | None:
     return None if is_meant_as_url(text) and not text[start - 1].isspace() else (start, end)
 
 
-def fault_of(url: str) -> str | None:
-    """What is wrong with a URL, as the end of a sentence; None when it is good."""
-    for character in url:
-        category = unicodedata.category(character)
-        if category in ("Cc", "Cs") or (category == "Cf" and character not in _JOINERS):
-            return f"holds an invisible character (U+{ord(character):04X})"
-        if character.isspace():
-            return "holds a space"
-    if "\\" in url:
-        return "holds a backslash"
-    if not _SCHEME.match(url):
-        return "does not begin with https:// or http://"
-    try:
-        parts = urlsplit(url)
-        host, port = parts.hostname, parts.port
-    except ValueError:
-        return "has no readable host and port"
-    if "@" in parts.netloc:
-        return "holds a user name before the host"
-    if not host or (port is None and parts.netloc.endswith(":")):
-        return "has no host"
-    return None if _is_host(host) else "has no readable host"
-
-
-def host_of(url: str) -> str:
-    """The host that readers are shown, without "www."."""
-    return (urlsplit(url).hostname or "").removeprefix("www.")
-
-
 def _is_unopened(url: str) -> bool:
     opening = _BRACKETS.get(url[-1])
     return opening is not None and url.count(opening) < url.count(url[-1])
-
-
-def _is_host(host: str) -> bool:
-    if ":" in host:  # urlsplit has taken the brackets off
-        try:
-            ipaddress.IPv6Address(host.partition("%")[0])
-        except ValueError:
-            return False
-        return True
-    labels = host.removesuffix(".").split(".")
-    return len(host) <= HOST_MAX_CHARACTERS and all(
-        len(label) <= LABEL_MAX_CHARACTERS and _LABEL.fullmatch(label) for label in labels
-    )

@@ -138,7 +138,7 @@ def preview(rooms: Rooms, issue: Issue, topics: Sequence[str] | None) -> Preview
     if selection is None:
         raise NewsletterError(
             f"'{issue.slug}' has no story for {', '.join(topics or ())}: such a reader gets no letter.",
-            field="--topics",
+            field="topics",
             cure=f"Topics with a story: {', '.join(_topics_with_story(issue)) or 'none'}.",
         )
     content = compose_edition(issue, selection, rooms.settings)

@@ -146,3 +146,11 @@ def test_every_fault_is_named_at_once(settings: Settings) -> None:
             )
         )
     assert len(refusal.value.problems) > 2
+
+
+@pytest.mark.parametrize(("language", "is_known"), [("en", True), ("pt_BR", True), ("xx-Klingon-zz", False)])
+def test_a_language_that_letters_cannot_say_is_warned_of(
+    settings: Settings, language: str, is_known: bool
+) -> None:
+    report = preflight.look(with_values(real(settings), newsletter={"language": language}))
+    assert [problem.field for problem in report.warnings] == ([] if is_known else ["[newsletter] language"])

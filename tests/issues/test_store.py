@@ -154,6 +154,18 @@ def test_a_cancelled_campaign_that_had_begun_closes_the_issue_too(
         imported(SMALL + "\n")
 
 
+@pytest.mark.parametrize("status", ["sending", "paused", "scheduled"])
+def test_an_issue_whose_campaign_got_nothing_out_can_be_freed(
+    imported: Any, database: Database, now: datetime, status: str
+) -> None:
+    first = imported(SMALL)
+    add_campaign(database, first.issue.issue_id, first.issue.revision_id, status, now)
+    with pytest.raises(NewsletterError) as caught:
+        imported(SMALL + "\n")
+    assert "already" not in caught.value.message
+    assert "mailer cancel 1" in (caught.value.cure or "")
+
+
 @pytest.mark.parametrize(
     ("given", "of_front_matter", "file", "slug"),
     [

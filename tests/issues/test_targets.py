@@ -54,12 +54,6 @@ def test_curly_and_straight_quotes_are_the_same(tmp_path: Path) -> None:
     assert target_of("See what’s new", read(SMALL), settings) == "https://example.com/x"
 
 
-def test_a_configured_address_that_is_no_url_is_never_a_link(tmp_path: Path) -> None:
-    settings = site(tmp_path, **{ACT: "javascript:alert(1)"})
-    assert target_of(ACT, read(SMALL), settings) is None
-    assert any("config.toml" in warning.message for warning in warnings(read(SMALL), settings))
-
-
 def test_lines_without_a_target_are_warned_of_with_their_line(tmp_path: Path) -> None:
     found = [(warning.line, warning.field) for warning in warnings(read(SMALL), site(tmp_path))]
     assert found == [(3, "links"), (15, "links")]

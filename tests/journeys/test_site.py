@@ -142,6 +142,13 @@ def test_the_keys_of_the_sandbox_are_named_at_sendgrids_own_host(
         ("[web]\nport = '8000'", "[web] port"),
         ("[database]\nurl = 'sqlite://'", "[database] url"),
         ("[topics.all]\nname = 'x'", "'all'"),
+        ("[newsletter]\nimprint_url = 'javascript:alert(1)'", "https://www.example.com/imprint"),
+        ("[newsletter]\nprivacy_url = 'not a url'", "[newsletter] privacy_url"),
+        ("[newsletter]\nlogo_url = 'https://me@example.com/x.png'", "user name before the host"),
+        ("[web]\nbase_url = 'https://'", "has no host"),
+        ("[links.targets]\n'Dive deeper' = 'javascript:x'", '[links.targets] "Dive deeper" = "https://'),
+        ("[web]\nport = 1\n[web]\nhost = 'x'", "stands once"),
+        ("[web]\nport = 1\nport = 2", "stands once"),
     ],
 )
 def test_a_wrong_configuration_says_where_and_what_would_be_right(
@@ -177,6 +184,15 @@ def test_a_wrong_variable_is_named(
     assert answer.code == 1
     assert variable in f"{error['field']} {error['message']}"
     assert "example" in error["cure"]
+
+
+def test_a_wrong_variable_is_not_blamed_on_a_line_that_is_right(
+    site: Path, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MAILER_WEB__PORT", "abc")
+    error = terminal("issues", "--json").document["error"]
+    assert (error["file"], error["line"], error["field"]) == ("MAILER_WEB__PORT", None, "MAILER_WEB__PORT")
+    assert "[web] port" in error["message"]
 
 
 def test_a_secret_typed_as_a_key_is_not_repeated(site: Path, terminal: Terminal) -> None:
