@@ -5,7 +5,8 @@ without rights, and the policy allows neither script nor foreign addresses.
 """
 
 import json
-from datetime import datetime
+from datetime import datetime, tzinfo
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -147,15 +148,16 @@ class Pages:
 
 def _templates(settings: Settings) -> Environment:
     templates = environment(settings).overlay()
-    templates.filters["clock"] = _clock
+    templates.filters["clock"] = partial(_clock, zone=settings.zone)
+    templates.globals["zone"] = settings.newsletter.timezone
     templates.filters["avatar"] = lambda text: sum(text.encode()) % AVATAR_COLOURS
     return templates
 
 
-def _clock(seconds: float) -> str:
-    """Local time of this machine: whoever looks sits in front of it. Today's go without the date."""
-    local = datetime.fromtimestamp(seconds).astimezone()
-    is_today = local.date() == datetime.now().astimezone().date()
+def _clock(seconds: float, *, zone: tzinfo) -> str:
+    """The newsletter's time, as on the results page. Today's go without the date."""
+    local = datetime.fromtimestamp(seconds, zone)
+    is_today = local.date() == datetime.now(zone).date()
     return local.strftime("%H:%M:%S" if is_today else "%d %b %H:%M:%S")
 
 

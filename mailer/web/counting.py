@@ -4,6 +4,7 @@ Pixel and click are bare ASGI on one loop; nothing here touches the database but
 An answer never depends on who asks: machines get the picture and the redirect like everybody.
 """
 
+from datetime import datetime, timedelta
 from functools import lru_cache
 from http import HTTPStatus
 
@@ -27,6 +28,10 @@ PIXEL = bytes.fromhex(
 EVENTS_MAX_BYTES = 4 * 1024 * 1024
 # Ids of links are counted from 1 in 63 bits.
 LINK_ID_MAX_DIGITS = 18
+# Between two log lines about refused POSTs.
+TOLD_EVERY = timedelta(minutes=1)
+NO_KEY = "No webhook_public_key is configured under [sendgrid]; events are refused until it is."
+UNVERIFIED = "The signature does not verify."
 RETRY_SECONDS = "1"
 # Addresses of links that people click now, made ready for the header.
 LOCATIONS = 4_096
@@ -139,6 +144,7 @@ async def _come_back(scope: Scope, receive: Receive, send: Send) -> None:
 
 def add_webhook(app: FastAPI, rooms: Rooms) -> None:
     """`/webhooks/sendgrid`."""
+    refusals = Refusals()
 
     async def events(request: Request) -> Response:
         body = await read_body(request, EVENTS_MAX_BYTES)
@@ -151,7 +157,9 @@ def add_webhook(app: FastAPI, rooms: Rooms) -> None:
         )
         if not is_ours:
             # Also without a key in the configuration: an unsigned event could unsubscribe anybody.
-            return PlainTextResponse(_refusal(rooms), HTTPStatus.FORBIDDEN, headers=HEADERS)
+            reason = UNVERIFIED if rooms.settings.sendgrid.webhook_public_key else NO_KEY
+            refusals.count(rooms.now(), reason)
+            return PlainTextResponse(f"{reason}\n", HTTPStatus.FORBIDDEN, headers=HEADERS)
         report = await run_in_threadpool(
             webhook.ingest,
             rooms.database,
@@ -167,9 +175,15 @@ def add_webhook(app: FastAPI, rooms: Rooms) -> None:
     app.add_route("/webhooks/sendgrid", events, methods=["POST"])
 
 
-def _refusal(rooms: Rooms) -> str:
-    if not rooms.settings.sendgrid.webhook_public_key:
-        log.error("an event POST was refused: [sendgrid] webhook_public_key is not set")
-        return "No webhook_public_key is configured under [sendgrid]; events are refused until it is.\n"
-    log.warning("an event POST was refused: its signature does not verify")
-    return "The signature does not verify.\n"
+class Refusals:
+    """Tells of refused POSTs in a line a minute at most: anybody may post, and nobody fills a disk."""
+
+    def __init__(self) -> None:
+        self._untold = 0
+        self._told_at: datetime | None = None
+
+    def count(self, now: datetime, reason: str) -> None:
+        self._untold += 1
+        if self._told_at is None or now - self._told_at >= TOLD_EVERY:
+            log.warning("event POSTs were refused", refused=self._untold, reason=reason)
+            self._untold, self._told_at = 0, now

@@ -2,8 +2,10 @@
 
 import re
 from collections.abc import Iterator
+from datetime import datetime
 from html.parser import HTMLParser
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -41,6 +43,14 @@ def test_letters_are_listed_newest_first_fifty_a_page(desk: Desk) -> None:
     assert 'rel="next"' in page(desk, "/?page=2")
     assert re.findall(r'class="who">([^<]+)<', page(desk, "/?page=999")) == shown[2]
     assert re.findall(r'class="who">([^<]+)<', page(desk, "/?page=x%3Cb%3E")) == shown[0]
+
+
+def test_times_are_those_of_the_newsletter_and_say_so(desk: Desk) -> None:
+    desk.send(mail())
+    at = datetime.fromtimestamp(desk.messages()[0]["received_at"], ZoneInfo("Europe/Paris"))
+    for path in ("/", "/calls", f"/letters/{first_id(desk)}"):
+        assert at.strftime("%H:%M:") in page(desk, path)
+        assert "Times are those of Europe/Paris." in page(desk, path)
 
 
 @pytest.mark.parametrize(
@@ -299,6 +309,18 @@ def test_the_dark_switch_is_what_a_dark_mail_client_shows(
     assert found == colour
     assert tab.evaluate("document.documentElement.scrollWidth") <= 375
     context.close()
+
+
+def test_a_letter_has_its_height_in_a_picture_of_any_size(desk: Desk, browser: Any) -> None:
+    desk.send(mail())
+    heights = []
+    for window in (100, 800, 6000):
+        tab = browser.new_page(viewport={"width": 1200, "height": window})
+        tab.goto(f"{desk.server.url}/letters/{first_id(desk)}")
+        heights.append(tab.locator("iframe").bounding_box()["height"])
+        tab.close()
+    assert heights[0] >= 560
+    assert heights == heights[:1] * 3
 
 
 def test_a_theme_is_forced_in_styles_and_media_only() -> None:

@@ -1,16 +1,19 @@
 """Pixel, click and webhook as they answer over HTTP."""
 
 import asyncio
+from datetime import timedelta
 
 import orjson
 import pytest
 from sqlalchemy import select
 from starlette.testclient import TestClient
+from structlog.testing import capture_logs
 
 from mailer.links import Purpose
 from mailer.service.rooms import Rooms
 from mailer.tables import links
 from mailer.tracking import counters, hits
+from mailer.web.app import create_public_app
 from mailer.web.counting import EVENTS_MAX_BYTES
 from mailer.web.server import WebServer
 from tests.tracking.sample import BROWSER, Sample
@@ -129,8 +132,6 @@ def test_events_without_a_good_signature_are_refused(client: TestClient, sample:
 
 
 def test_without_a_configured_key_every_event_is_refused(sample: Sample) -> None:
-    from mailer.web.app import create_public_app
-
     sendgrid = sample.settings.sendgrid.model_copy(update={"webhook_public_key": ""})
     rooms = Rooms.of(sample.settings.model_copy(update={"sendgrid": sendgrid}), sample.database)
     body = b"[]"
@@ -138,6 +139,16 @@ def test_without_a_configured_key_every_event_is_refused(sample: Sample) -> None
         answer = client.post("/webhooks/sendgrid", content=body, headers=signed(body))
     assert answer.status_code == 403
     assert "webhook_public_key" in answer.text
+
+
+def test_refused_events_fill_no_log(sample: Sample) -> None:
+    clock = [sample.now]
+    rooms = Rooms.of(sample.settings, sample.database, lambda: clock[0])
+    with TestClient(create_public_app(rooms)) as client, capture_logs() as lines:
+        for seconds in (0, 1, 30, 59, 61, 62, 130):
+            clock[0] = sample.now + timedelta(seconds=seconds)
+            assert client.post("/webhooks/sendgrid", content=b"[]").status_code == 403
+    assert [line["refused"] for line in lines] == [1, 4, 2]
 
 
 def test_a_post_that_is_too_large_is_not_read(client: TestClient) -> None:

@@ -47,6 +47,19 @@ def test_people_stand_first_with_the_base_they_are_a_share_of(desk: TestClient, 
     assert shown.index("Opened by people") < shown.index("Automatic only")
 
 
+def test_a_topic_names_its_stories_and_a_time_its_zone(desk: TestClient, sample: Sample) -> None:
+    shown = desk.get(f"/campaigns/{sample.campaign}").text
+    assert 'data-label="Stories">#1, #2, #5</td>' in shown
+    assert f"{sample.now.astimezone(sample.settings.zone):%H:%M} CEST" in shown
+    assert "CEST" in desk.get("/").text
+
+
+def test_what_is_unclear_is_said_of_opens_and_of_clicks(desk: TestClient, sample: Sample) -> None:
+    shown = desk.get(f"/campaigns/{sample.campaign}").text
+    assert shown.count("for example an image proxy") == 1
+    assert shown.count("for example a download tool") == 1
+
+
 def test_the_letter_of_a_version_is_one_click_away_and_nobodys(desk: TestClient, sample: Sample) -> None:
     assert (
         f'href="/campaigns/{sample.campaign}/versions/full"' in desk.get(f"/campaigns/{sample.campaign}").text
