@@ -39,18 +39,20 @@ _SCANNER = re.compile(
     r"mail\s*(?:scan|guard|security)|security\s*scan",
     re.IGNORECASE,
 )
-# Robots that say so, in the words robots use, or by the address of their own page.
+# Robots that call themselves one, whatever library they fetch with.
 _ROBOT = re.compile(
     r"(?<!cu)bot\b|crawl|spider|slurp|headless|phantomjs|puppeteer|playwright|selenium|"
-    r"facebookexternalhit|whatsapp|prerender|lighthouse|preview|fetcher|https?://|\+www\.",
+    r"facebookexternalhit|whatsapp|prerender|lighthouse",
     re.IGNORECASE,
 )
+# Who shows what robots show: what it is for, or the address of its own page.
+_ROBOTS_WAY = re.compile(r"preview|fetcher|https?://|\+www\.", re.IGNORECASE)
 # Libraries and command lines: a script of anybody, for anything.
 _TOOL = re.compile(
     r"^(?:curl|wget|python|java|go-http|go\s|ruby|perl|php|lua|node|axios|got\b|undici|deno|bun/|okhttp|"
     r"apache|libwww|lwp|httpie|httpx|http_?client|aiohttp|urllib|requests|postman|insomnia|guzzle|"
     r"winhttp|microsoft url|microsoft-cryptoapi|powershell|dart|reqwest|hyper|scrapy|mechanize|faraday|"
-    r"restsharp|jakarta|dalvik|cfnetwork|rest-client|fasthttp|k6|wrk|ab/|siege|vegeta|locust)|"
+    r"restsharp|jakarta|aria2|axel|lftp|httrack|rclone|yt-dlp|youtube-dl|xh/|dalvik|cfnetwork|rest-client|fasthttp|k6|wrk|ab/|siege|vegeta|locust)|"
     r"python-requests|python-urllib|go-http-client|libcurl|okhttp|apache-httpclient|node-fetch|"
     r"windowspowershell",
     re.IGNORECASE,
@@ -73,6 +75,11 @@ _MAIL_CLIENT_WORDS = (
 )
 _MAIL_CLIENT = re.compile(
     rf"(?:(?<![\w-])(?:{_MAIL_CLIENTS})|^(?:{_MAIL_CLIENT_WORDS}))(?![A-Za-z])", re.IGNORECASE
+)
+# How browsers begin. What else ua-parser knows by name plays music, fetches files or reads feeds.
+_BROWSER = re.compile(
+    r"(?:Mozilla|Opera|Lynx|E?Links|w3m|UCWEB|Dillo|NetSurf|BlackBerry\w*|Nokia\w*|SAMSUNG)\b",
+    re.IGNORECASE,
 )
 _FAMILY = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._/+()-]*")
 # ua-parser's word for a device that is a robot.
@@ -108,17 +115,19 @@ def judge_agent(agent: str) -> AgentVerdict:
         return _said(Verdict.MACHINE, "scanner", "Scanner")
     parsed = parse(text)
     family = _clean(parsed.user_agent.family if parsed.user_agent else "")
+    if _ROBOT.search(text):
+        return _said(Verdict.MACHINE, "robot", family or "Robot")
     client = _MAIL_CLIENT.search(text)
     # A client that begins with its own name may name the library it fetches with behind it.
     if _TOOL.search(text) and (client is None or client.start() > 0):
         return _said(Verdict.UNKNOWN, "tool", family or "Tool")
     is_spider = parsed.device is not None and parsed.device.family == _SPIDER
-    if is_spider or _ROBOT.search(text):
+    if is_spider or _ROBOTS_WAY.search(text):
         return _said(Verdict.MACHINE, "robot", family or "Robot")
     if client is not None:
         return _said(Verdict.HUMAN, "reader-agent", _clean(client[0]) or family)
-    if not family:
-        return _said(Verdict.UNKNOWN, "unknown-agent", "")
+    if not family or not _BROWSER.match(text):
+        return _said(Verdict.UNKNOWN, "unknown-agent", family)
     return _said(Verdict.HUMAN, "reader-agent", family)
 
 

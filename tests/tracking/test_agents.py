@@ -25,6 +25,8 @@ PEOPLE = {
     "old Outlook": "Mozilla/4.0 (compatible; MSIE 7.0; Windows NT 10.0; Trident/7.0; Microsoft Outlook 16.0)",
     "Outlook on a phone": "Outlook-iOS/729.2222.prod.iphone (3.24.0)",
     "Thunderbird": "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Thunderbird/128.6.0",
+    "a browser in a terminal": "Lynx/2.9.0 libwww-FM/2.14 SSL-MM/1.4.1 GNUTLS/3.8.3",
+    "an old Opera": "Opera/9.80 (Windows NT 6.1; WOW64) Presto/2.12.388 Version/12.18",
     "a phone whose name ends in bot": (
         f"Mozilla/5.0 (Linux; Android 9; CUBOT X18) AppleWebKit/537 {KHTML} Chrome/120.0 Mobile Safari/537"
     ),
@@ -77,6 +79,10 @@ MACHINES = {
     "a headless browser": (CHROME.replace("Chrome/", "HeadlessChrome/"), "robot/1"),
     "a gateway in a mail program's clothes": ("Thunderbird/128.0 (Proofpoint)", "scanner/1"),
     "a robot in a mail program's clothes": ("Outlook-iOS/2.0 (linkbot)", "robot/1"),
+    "a robot that names its library": (
+        "LinkedInBot/1.0 (compatible; Mozilla/5.0; Apache-HttpClient +http://www.linkedin.com)",
+        "robot/1",
+    ),
     "a robot nobody knows": ("Mozilla/5.0 (compatible; Fetcher/1.0; +https://scan.example.org)", "robot/1"),
 }
 UNKNOWN = {
@@ -96,6 +102,9 @@ UNKNOWN = {
     "a tool that names a mail program": ("python-requests/2.32.3 Thunderbird", "tool/1"),
     "half a mail program's name": ("Sparkling/1.0", "unknown-agent/1"),
     "Go": ("Go-http-client/1.1", "tool/1"),
+    "a tool for downloads": ("aria2/1.36.0", "tool/1"),
+    "a player of music": ("Winamp/5.8", "unknown-agent/1"),
+    "a tool that ua-parser knows by name": ("Transmission/4.0", "unknown-agent/1"),
     "Java": ("Java/21.0.1", "tool/1"),
     "markup": ("<script>alert(1)</script>", "unknown-agent/1"),
     "a name of nobody": ("Mozilla/5.0 (compatible; Something)", "unknown-agent/1"),
