@@ -245,3 +245,46 @@ def test_a_topic_that_is_no_longer_declared_leaves_its_story_undecided(settings:
     tagged = tag(document, settings.topics)
     assert tagged[1].is_undecided
     assert (tagged[2].topics, tagged[2].suggested) == ((C,), False)
+
+
+@pytest.mark.parametrize(
+    ("names", "topic"),
+    [
+        (
+            "EMM; PCL; pPCL; Smouldering disease; high-risk smoldering disease; DVd; IRd; Isa-Pd; SVd; BPd; D-Rd;"
+            "Waldenström macroglobulinaemia; Waldenström; MajesTEC-3; Tal-Dara; Dara-VMP; Bence Jones; elotuzumab",
+            M,
+        ),
+        (
+            "PsA; SSc; EoE; PMR; NMO; GPP; FMF; PSC; TED; adult-onset Still disease; Hashimoto's; Myasthenia;"
+            "Stiff-person; Coeliac; Celiac; Axial SpA; Antiphospholipid antibodies; Omenn syndrome; GvHD;"
+            "Chronic mucocutaneous candidiasis; IgG subclass deficiency; Hyperimmunoglobulin E syndrome;"
+            "Immune-mediated necrotising myopathy; Polyarteritis nodosa; XIAP deficiency; Cold haemolysis in PRCA;"
+            "Paroxysmal cold haemoglobinuria; STAT3 GOF; tocilizumab; Entyvio; romiplostim; Crohn’s; MIS-C",
+            I,
+        ),
+        (
+            "Lisocabtagene; zeva-cel; anbal-cel; prizlon-cel; satri-cel; AlloCAR T; TCR therapy; GC012F;"
+            "TCR-engineered cells; P-BCMA-ALLO1; CABA-201; JCAR017; Armoured CAR; azer-cel; CT041",
+            C,
+        ),
+    ],
+)
+def test_the_shipped_lists_know_short_and_older_names(settings: Settings, names: str, topic: str) -> None:
+    known = {
+        name.strip(): suggested(settings, f"{name.strip()}: what a trial shows") for name in names.split(";")
+    }
+    assert known == dict.fromkeys(known, [topic])
+
+
+@pytest.mark.parametrize(
+    "title",
+    [
+        "A TED talk on drug prices",
+        "PSA levels after treatment",
+        "Smoldering systemic mastocytosis",
+        "ICD-10 codes",
+    ],
+)
+def test_names_with_another_meaning_suggest_nothing(settings: Settings, title: str) -> None:
+    assert suggested(settings, title) == []
