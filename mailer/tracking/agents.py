@@ -78,7 +78,7 @@ _MAIL_CLIENT = re.compile(
 )
 # How browsers begin. What else ua-parser knows by name plays music, fetches files or reads feeds.
 _BROWSER = re.compile(
-    r"(?:Mozilla|Opera|Lynx|E?Links|w3m|UCWEB|Dillo|NetSurf|BlackBerry\w*|Nokia\w*|SAMSUNG)\b",
+    r"(?:Mozilla|Opera|Lynx|E?Links|UCWEB|Dillo|NetSurf|BlackBerry\w*|Nokia\w*|SAMSUNG)\b",
     re.IGNORECASE,
 )
 _FAMILY = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._/+()-]*")
