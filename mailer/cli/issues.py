@@ -110,7 +110,8 @@ def compose(
 ) -> None:
     """Show the editions that readers need; nothing is stored."""
     with opened(config) as mailer:
-        composition = mailer.compose(issue, every=every)
+        with output.counted("Composing") as on_progress:
+            composition = mailer.compose(issue, every=every, on_progress=on_progress)
         if composition.remark:
             output.warn(composition.remark)
         if json:

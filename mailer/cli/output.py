@@ -1,7 +1,8 @@
 """What a command says: text for people on a terminal, or one JSON document for scripts."""
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import orjson
@@ -34,6 +35,18 @@ def say(markup: str = "") -> None:
     """A line for people; silent when a script listens."""
     if not as_json:
         _console.print(markup)
+
+
+@contextmanager
+def counted(what: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar while something is worked through, told as (done, of how many); nothing but on a terminal."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn())
+    at = console()
+    with Progress(*columns, console=at, transient=True, disable=not at.is_terminal) as progress:
+        task = progress.add_task(what, total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total)
 
 
 def note(text: str) -> None:

@@ -7,8 +7,6 @@ subjects; `compose` makes an edition of it.
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from itertools import combinations
-from math import comb
 from typing import TypeAlias
 
 from mailer.config import Settings
@@ -16,10 +14,10 @@ from mailer.editions.content import Selection
 from mailer.issues.values import Issue
 
 FULL_KEY = "full"
-# Few readers choose more, short of all: 6 topics make up to 63 selections, 12 of them 2,510 of up to 6.
+# Few readers choose more, short of all.
 EVERY_SELECTION_MAX_CHOSEN = 6
-# Each is rendered, at 10 to 20 ms: a minute at most.
-EVERY_SELECTION_MAX = 3_000
+# Different ones, each rendered at about 20 ms: up to 6 of 16 topics, in some five minutes.
+EVERY_SELECTION_MAX = 16_000
 
 Choice: TypeAlias = frozenset[str] | None  # None: every topic
 
@@ -64,23 +62,36 @@ def selections_for(
 
 def every_selection(issue: Issue, settings: Settings) -> list[Selection]:
     """Every selection of a reader of up to `most_chosen` topics: the full one first, then by their number."""
-    topics = topics_in_use(issue, settings)
-    choices: list[Choice] = [None]
-    for size in range(1, most_chosen(issue, settings) + 1):
-        choices.extend(frozenset(chosen) for chosen in combinations(topics, size))
+    choices: list[Choice] = [None, *(choice for size in _choices_by_size(issue, settings) for choice in size)]
     selections = selections_for(issue, choices, settings).values()
     return list({selection.key: selection for selection in selections if selection}.values())
 
 
 def most_chosen(issue: Issue, settings: Settings) -> int:
     """How many of the issue's topics `every_selection` takes together: as many as keep it in bounds."""
-    used = len(topics_in_use(issue, settings))
-    sets = 0
-    for size in range(1, min(used, EVERY_SELECTION_MAX_CHOSEN) + 1):
-        sets += comb(used, size)
-        if sets > EVERY_SELECTION_MAX:
-            return max(1, size - 1)
-    return min(used, EVERY_SELECTION_MAX_CHOSEN)
+    if len(made := _choices_by_size(issue, settings)) == EVERY_SELECTION_MAX_CHOSEN:
+        return EVERY_SELECTION_MAX_CHOSEN
+    return min(len(made), len(topics_in_use(issue, settings)))
+
+
+def _choices_by_size(issue: Issue, settings: Settings) -> list[list[frozenset[str]]]:
+    """Of each set of stories one smallest choice that picks it, by the number of its topics."""
+    topics = _tagged(issue, settings).topics
+    found: dict[int, frozenset[str]] = {}
+    newest: dict[int, frozenset[str]] = {0: frozenset()}
+    sizes: list[list[frozenset[str]]] = []
+    for _ in range(min(len(topics), EVERY_SELECTION_MAX_CHOSEN)):
+        larger: dict[int, frozenset[str]] = {}
+        for matched, choice in newest.items():
+            for slug, stories in topics:
+                if (both := matched | stories) not in found:
+                    larger.setdefault(both, choice | {slug})
+            if sizes and len(found) + len(larger) > EVERY_SELECTION_MAX:
+                return sizes
+        found |= larger
+        newest = larger
+        sizes.append(list(larger.values()))
+    return sizes
 
 
 def topics_in_use(issue: Issue, settings: Settings) -> list[str]:

@@ -1,9 +1,9 @@
 """What an issue becomes for today's readers: editions with their audience, and who gets nothing and why."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 from sqlalchemy import Connection
 
@@ -26,6 +26,9 @@ from mailer.issues.values import Issue
 from mailer.service import people
 from mailer.service.rooms import Rooms
 from subscribers.errors import NewsletterError
+
+# (done, of how many)
+Progress: TypeAlias = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +64,7 @@ class Composition:
             "issue": self.issue,
             "editions": [asdict(edition) for edition in self.editions],
             "skipped": dict(self.skipped),
+            **({"warnings": [self.remark]} if self.remark else {}),
         }
 
 
@@ -98,13 +102,15 @@ class Preview:
         return {name: value for name, value in asdict(self).items() if name not in ("html", "text", "mjml")}
 
 
-def compose(rooms: Rooms, issue: Issue, *, every: bool = False) -> Composition:
+def compose(
+    rooms: Rooms, issue: Issue, *, every: bool = False, on_progress: Progress | None = None
+) -> Composition:
     """The editions that today's readers need; `every`: every possible one, whoever reads."""
     with rooms.database.reader() as connection:
         planned = _planned(rooms, connection, issue, Audience())
     if not every:
         return Composition(issue.slug, _composed(rooms, planned, None), planned.skipped)
-    editions = _composed(rooms, planned, every_selection(issue, rooms.settings))
+    editions = _composed(rooms, planned, every_selection(issue, rooms.settings), on_progress)
     return Composition(issue.slug, editions, planned.skipped, remark=_left_out(issue, rooms.settings))
 
 
@@ -184,16 +190,20 @@ def _planned(rooms: Rooms, connection: Connection, issue: Issue, audience: Audie
 
 
 def _composed(
-    rooms: Rooms, planned: planning.Plan, selections: Sequence[Selection] | None
+    rooms: Rooms,
+    planned: planning.Plan,
+    selections: Sequence[Selection] | None,
+    on_progress: Progress | None = None,
 ) -> tuple[ComposedEdition, ...]:
     readers = {edition.selection.key: edition.audience for edition in planned.editions}
     wanted = [edition.selection for edition in planned.editions] if selections is None else selections
-    return tuple(
-        _edition(
-            rooms, compose_edition(planned.issue, selection, rooms.settings), readers.get(selection.key, 0)
-        )
-        for selection in wanted
-    )
+    editions = []
+    for done, selection in enumerate(wanted, start=1):
+        content = compose_edition(planned.issue, selection, rooms.settings)
+        editions.append(_edition(rooms, content, readers.get(selection.key, 0)))
+        if on_progress is not None:
+            on_progress(done, len(wanted))
+    return tuple(editions)
 
 
 def _edition(rooms: Rooms, content: EditionContent, audience: int) -> ComposedEdition:

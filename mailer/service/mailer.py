@@ -110,9 +110,15 @@ class Mailer:
                 for line in store.list_issues(connection)
             ]
 
-    def compose(self, issue: str | Issue | ImportReport, *, every: bool = False) -> Composition:
+    def compose(
+        self,
+        issue: str | Issue | ImportReport,
+        *,
+        every: bool = False,
+        on_progress: composition.Progress | None = None,
+    ) -> Composition:
         """The editions that today's readers need, or every possible one; nothing is stored."""
-        return composition.compose(self.rooms, self._issue(issue), every=every)
+        return composition.compose(self.rooms, self._issue(issue), every=every, on_progress=on_progress)
 
     def preview(self, issue: str | Issue | ImportReport, topics: Sequence[str] | None = None) -> Preview:
         """One edition as a reader of these topics (None: all) would get it; its links open nothing."""

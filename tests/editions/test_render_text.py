@@ -74,3 +74,18 @@ def test_columns_are_counted_as_they_are_drawn() -> None:
     assert columns("e\u0301") == 1
     assert columns("🧬") == 2
     assert underline("骨髄") == "骨髄\n----"
+
+
+def test_html_and_text_of_one_story_have_no_list_of_contents() -> None:
+    rendered = render_preview(one_story(shop()), shop())
+    assert "In today's newsletter" not in rendered.text
+    assert "In today" not in rendered.html
+    assert "In today's newsletter" in letter().text
+
+
+def test_fixed_words_are_isolated_in_letters_from_right_to_left() -> None:
+    html = letter(settings=shop(newsletter={"language": "ar"})).html
+    text = letter(settings=shop(newsletter={"language": "ar"})).text
+    assert '<span dir="auto">8 stories</span>' in html
+    assert "\u20688 stories\u2069" in text
+    assert "\u2068" not in letter().text
