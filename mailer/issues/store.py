@@ -289,11 +289,13 @@ def _with_kept_ids(document: IssueDocument, earlier: Sequence[Mapping[str, Any]]
             if story["url"]:
                 by_url.setdefault(story["url"], story["id"])
     ids: dict[int, str] = {}
+    given: set[str] = set()
     for lookup, key in ((by_url, _first_url), (by_title, _title)):
         for story in document.stories:
             known = lookup.get(key(story))
-            if story.number not in ids and known is not None and known not in ids.values():
+            if story.number not in ids and known is not None and known not in given:
                 ids[story.number] = known
+                given.add(known)
     return _with_ids(document, [ids.get(story.number, story.id) for story in document.stories])
 
 
