@@ -5,7 +5,7 @@ a closing stop do not count. What has no target is left out of the mail: there i
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from mailer.config import Settings
 from mailer.issues.document import IssueDocument
@@ -19,12 +19,12 @@ _STOPS = " .!?…。！？؟:"
 
 def target_of(label: str, document: IssueDocument, settings: Settings) -> str | None:
     """The address of a line: front matter `links`, then `[links.targets]`; None when neither has it."""
-    for targets in (document.front_matter.links, settings.links.targets):
-        known = {_key(name): url for name, url in targets.items()}
-        for key in _keys(label):
-            if (url := known.get(key)) is not None:
-                return url
-    return None
+    return _named(label, document.front_matter.links) or _named(label, settings.links.targets)
+
+
+def _named(label: str, targets: Mapping[str, str], otherwise: str | None = None) -> str | None:
+    known = {_key(name): url for name, url in targets.items()}
+    return next((known[key] for key in _keys(label) if key in known), otherwise)
 
 
 def warnings(document: IssueDocument, settings: Settings) -> list[Problem]:
@@ -38,11 +38,22 @@ def warnings(document: IssueDocument, settings: Settings) -> list[Problem]:
     for call in document.calls_to_action:
         if call.url is None and target_of(call.text, document, settings) is None:
             found.append(_missing(call.text, call.line, cure))
+        elif call.url is not None and call.url != _named(call.text, document.front_matter.links, call.url):
+            found.append(_outvoted(call.text, call.line))
     return found + _unused(document)
 
 
 def _missing(label: str, line: int | None, cure: str) -> Problem:
     return Problem(f"'{label}' has no link target, so it is left out of the mail.", line, "links", cure)
+
+
+def _outvoted(label: str, line: int | None) -> Problem:
+    return Problem(
+        f"'{label}' has an address of its own, so the one under links: is not used.",
+        line,
+        "links",
+        "Keep one of the two.",
+    )
 
 
 def _unused(document: IssueDocument) -> list[Problem]:

@@ -4,8 +4,8 @@ import contextlib
 
 import pytest
 
-from mailer.issues import urls
 from mailer.issues.serialize import serialize
+from mailer.urls import fault_of
 from subscribers.errors import NewsletterError
 from tests.issues.reading import SMALL, read, refused, small
 
@@ -72,7 +72,7 @@ def test_a_bad_reference_is_an_error_with_its_line(url: str) -> None:
     ],
 )
 def test_a_good_url_is_taken(url: str) -> None:
-    assert urls.fault_of(url) is None
+    assert fault_of(url) is None
     assert read(small("https://example.com/two\nKey", f"{url}\nKey")).stories[1].urls == (url,)
 
 

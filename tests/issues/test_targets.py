@@ -67,3 +67,16 @@ def test_a_link_that_no_line_uses_is_warned_of(tmp_path: Path) -> None:
     found = [(warning.line, warning.field) for warning in warnings(document, site(tmp_path))]
     assert (4, "links.Rite to us") in found
     assert not any(field == "links.Write to us" for _, field in found)
+
+
+@pytest.mark.parametrize(("named", "warned"), [("front", True), ("typed", False)])
+def test_an_address_typed_behind_a_call_outvotes_the_front_matter_and_says_so(
+    tmp_path: Path, named: str, warned: bool
+) -> None:
+    document = read(
+        f'---\nlinks: {{"Write to us": "https://example.com/{named}"}}\n---\n'
+        + SMALL.replace("Write to us", "Write to us https://example.com/typed")
+    )
+    assert document.calls_to_action[0].url == "https://example.com/typed"
+    found = [warning.message for warning in warnings(document, site(tmp_path))]
+    assert any("address of its own" in message for message in found) is warned
