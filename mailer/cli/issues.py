@@ -108,7 +108,7 @@ def compose(
     config: ConfigOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Show the editions that readers need; nothing is stored."""
+    """Show the editions that readers' choices give; nothing is stored."""
     with opened(config) as mailer:
         with output.counted("Composing") as on_progress:
             composition = mailer.compose(issue, every=every, on_progress=on_progress)
@@ -207,6 +207,7 @@ def send_test(
             topics=comma_list(topics) or None,
             as_subscriber=as_subscriber,
             every_edition=every_edition,
+            on_remark=output.warn,
         )
         if json:
             output.emit({"issue": issue, "letters": sent})

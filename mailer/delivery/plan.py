@@ -3,6 +3,7 @@
 The sets of topics that readers really chose decide which selections exist; only those are rendered.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -22,6 +23,10 @@ from subscribers.segment_rules import LeafRegistry
 
 # Conditions of segments are made for one connection (they name lists and campaigns).
 Leaves = Callable[[Connection], LeafRegistry]
+
+# Whose choices make editions: of those who may be mailed, and of those who have the issue already.
+_TO_MAIL: frozenset[str | None] = frozenset({None})
+_SHOWN_AFTER = _TO_MAIL | {str(SkipReason.ALREADY_SENT)}
 
 # (all_topics, topic_mask with the issue's topics only; 0 for a reader of all).
 ChoiceSet = tuple[bool, int]
@@ -57,8 +62,12 @@ def make(
     settings: Settings,
     leaves: LeafRegistry,
     now: datetime,
+    after_sending: bool = False,
 ) -> Plan:
-    """The plan as the database stands. Raises NewsletterError over `[editions] maximum`."""
+    """The plan as the database stands. Raises NewsletterError over `[editions] maximum`.
+
+    `after_sending`: with the editions of those too who have the issue already; they are nobody's reader.
+    """
     topic_bits = bits_in_use(connection, issue)
     chosen = people(
         connection,
@@ -72,7 +81,8 @@ def make(
     counted = connection.execute(
         select(chosen.c.reason, everything, mask, func.count()).group_by(chosen.c.reason, everything, mask)
     )
-    return of_counts(issue, audience, counted.all(), topic_bits, settings)
+    shown_to = _SHOWN_AFTER if after_sending else _TO_MAIL
+    return of_counts(issue, audience, counted.all(), topic_bits, settings, shown_to=shown_to)
 
 
 def of_counts(
@@ -81,17 +91,19 @@ def of_counts(
     counted: Iterable[Any],
     topic_bits: Mapping[str, int],
     settings: Settings,
+    *,
+    shown_to: frozenset[str | None] = _TO_MAIL,
 ) -> Plan:
     """The plan of counted people: rows (reason or None, all_topics, mask, number)."""
     rows = [(row[0], (bool(row[1]), int(row[2])), int(row[3])) for row in counted]
-    sets = {found for reason, found, _ in rows if reason is None}
+    sets = {found for reason, found, _ in rows if reason in shown_to}
     selections = selections_of(issue, sets, topic_bits, settings)
-    readers: dict[str, int] = {}
+    readers: Counter[str] = Counter()
     skipped: dict[str, int] = {}
     for reason, found, number in rows:
         selection = selections[found] if reason is None else None
         if selection is not None:
-            readers[selection.key] = readers.get(selection.key, 0) + number
+            readers[selection.key] += number
         else:
             why = str(reason or SkipReason.NO_STORIES)
             skipped[why] = skipped.get(why, 0) + number

@@ -67,6 +67,13 @@ def every_selection(issue: Issue, settings: Settings) -> list[Selection]:
     return list({selection.key: selection for selection in selections if selection}.values())
 
 
+def selection_of_each_topic(issue: Issue, settings: Settings) -> list[Selection]:
+    """The full selection, then that of a reader of one topic, for each topic of the issue."""
+    choices: list[Choice] = [None, *(frozenset({slug}) for slug in topics_in_use(issue, settings))]
+    selections = selections_for(issue, choices, settings).values()
+    return list({selection.key: selection for selection in selections if selection}.values())
+
+
 def most_chosen(issue: Issue, settings: Settings) -> int:
     """How many of the issue's topics `every_selection` takes together: as many as keep it in bounds."""
     if len(made := _choices_by_size(issue, settings)) == EVERY_SELECTION_MAX_CHOSEN:

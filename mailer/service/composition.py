@@ -105,9 +105,12 @@ class Preview:
 def compose(
     rooms: Rooms, issue: Issue, *, every: bool = False, on_progress: Progress | None = None
 ) -> Composition:
-    """The editions that today's readers need; `every`: every possible one, whoever reads."""
+    """The editions that readers' choices give; `every`: every possible one, whoever reads.
+
+    Whoever has the issue already is in no audience, but their editions can be looked at again.
+    """
     with rooms.database.reader() as connection:
-        planned = _planned(rooms, connection, issue, Audience())
+        planned = _planned(rooms, connection, issue, Audience(), after_sending=True)
     if not every:
         return Composition(issue.slug, _composed(rooms, planned, None), planned.skipped)
     editions = _composed(rooms, planned, every_selection(issue, rooms.settings), on_progress)
@@ -132,10 +135,11 @@ def plan(rooms: Rooms, issue: Issue, audience: Audience) -> PlannedCampaign:
     return PlannedCampaign(issue.slug, _composed(rooms, planned, None), planned.skipped, issue, audience)
 
 
-def needed_selections(rooms: Rooms, issue: Issue) -> list[Selection]:
-    """The selections that today's readers need, the full one first."""
+def chosen_selections(rooms: Rooms, issue: Issue) -> list[Selection]:
+    """The selections that readers' choices give, sent already or not, the full one first."""
     with rooms.database.reader() as connection:
-        return [edition.selection for edition in _planned(rooms, connection, issue, Audience()).editions]
+        planned = _planned(rooms, connection, issue, Audience(), after_sending=True)
+    return [edition.selection for edition in planned.editions]
 
 
 def preview(rooms: Rooms, issue: Issue, topics: Sequence[str] | None) -> Preview:
@@ -178,7 +182,9 @@ def stories_per_topic(rooms: Rooms) -> dict[str, int]:
         )
 
 
-def _planned(rooms: Rooms, connection: Connection, issue: Issue, audience: Audience) -> planning.Plan:
+def _planned(
+    rooms: Rooms, connection: Connection, issue: Issue, audience: Audience, *, after_sending: bool = False
+) -> planning.Plan:
     return planning.make(
         connection,
         issue,
@@ -186,6 +192,7 @@ def _planned(rooms: Rooms, connection: Connection, issue: Issue, audience: Audie
         settings=rooms.settings,
         leaves=rooms.leaves(connection),
         now=rooms.now(),
+        after_sending=after_sending,
     )
 
 

@@ -1,7 +1,7 @@
 """`Mailer`: everything a site can do, under one name. Each method is a line or two of its room."""
 
 import getpass
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from datetime import timedelta
 from pathlib import Path
@@ -117,7 +117,7 @@ class Mailer:
         every: bool = False,
         on_progress: composition.Progress | None = None,
     ) -> Composition:
-        """The editions that today's readers need, or every possible one; nothing is stored."""
+        """The editions that readers' choices give, or every possible one; nothing is stored."""
         return composition.compose(self.rooms, self._issue(issue), every=every, on_progress=on_progress)
 
     def preview(self, issue: str | Issue | ImportReport, topics: Sequence[str] | None = None) -> Preview:
@@ -132,11 +132,18 @@ class Mailer:
         as_subscriber: str | None = None,
         *,
         every_edition: bool = False,
+        on_remark: Callable[[str], None] | None = None,
     ) -> list[dict[str, Any]]:
         """Send a test preview to up to ten addresses; one letter of each edition when `every_edition`."""
         addresses = [to] if isinstance(to, str) else list(to)
         return sending.send_test(
-            self.rooms, self._issue(issue), addresses, topics, as_subscriber, every_edition=every_edition
+            self.rooms,
+            self._issue(issue),
+            addresses,
+            topics,
+            as_subscriber,
+            every_edition=every_edition,
+            on_remark=on_remark,
         )
 
     def _issue(self, issue: str | Issue | ImportReport) -> Issue:

@@ -13,16 +13,17 @@ from mailer.delivery.campaigns import CampaignState, UnfinishedCampaign
 from mailer.delivery.engine import Engine
 from mailer.delivery.send import Sending
 from mailer.delivery.sendgrid import SendGrid
-from mailer.editions.select import select
+from mailer.editions.select import select, selection_of_each_topic
 from mailer.issues.values import Issue
 from mailer.models import CampaignStatus
 from mailer.service import people, site
-from mailer.service.composition import PlannedCampaign, needed_selections
+from mailer.service.composition import PlannedCampaign, chosen_selections
 from mailer.service.rooms import Rooms
 from subscribers import choices, roster
 from subscribers.errors import NewsletterError
 
 Progress = Callable[[dict[str, Any]], None]
+NO_CHOICES = "no reader's choices make an edition yet: the full edition and that of each topic are sent."
 # How often a worker looks for campaigns that somebody began to freeze and did not end.
 TAKE_UP_SECONDS = 15.0
 # How often somebody who waits for the end of a freeze looks.
@@ -198,11 +199,16 @@ def send_test(
     as_subscriber: str | None,
     *,
     every_edition: bool,
+    on_remark: Callable[[str], None] | None = None,
 ) -> list[dict[str, Any]]:
     """Send previews to editors: of one set of topics, as one reader, or one of each edition."""
     name = ""
     if every_edition:
-        selections = needed_selections(rooms, issue)
+        selections = chosen_selections(rooms, issue)
+        if not selections:
+            selections = selection_of_each_topic(issue, rooms.settings)
+            if on_remark is not None:
+                on_remark(NO_CHOICES)
     else:
         choice, name = _reader(rooms, topics, as_subscriber)
         selection = select(issue, choice, rooms.settings)

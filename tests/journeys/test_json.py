@@ -193,6 +193,43 @@ def test_test_letters_count_nothing(
     assert terminal("subscribers", "show", "me@example.com", "--json").code == 1
 
 
+def test_an_issue_that_was_sent_can_be_looked_at_again(
+    terminal: Terminal, sandbox: SandboxServer, people: dict[str, Any]
+) -> None:
+    terminal("import", "examples/week-04.md")
+    before = terminal("compose", "week-04", "--json").document
+    terminal("send", "week-04", "--yes")
+    after = terminal("compose", "week-04", "--json").document
+    unread = [{**edition, "audience": 0} for edition in before["editions"]]
+    assert sorted(after["editions"], key=str) == sorted(unread, key=str)
+    assert after["skipped"] == {"already_sent": 4}
+
+
+def test_every_edition_can_be_tested_after_the_issue_was_sent(
+    terminal: Terminal, sandbox: SandboxServer, people: dict[str, Any]
+) -> None:
+    words = ("test", "week-04", "--to", "me@example.com", "--every-edition", "--json")
+    terminal("import", "examples/week-04.md")
+    before = terminal(*words).document["letters"]
+    terminal("send", "week-04", "--yes")
+    after = terminal(*words).document["letters"]
+    assert {letter["edition"] for letter in after} == {letter["edition"] for letter in before}
+
+
+def test_without_readers_every_edition_is_the_full_one_and_one_of_each_topic(
+    site: Path, terminal: Terminal, sandbox: SandboxServer
+) -> None:
+    terminal("import", "examples/week-04.md")
+    words = ("test", "week-04", "--to", "me@example.com", "--every-edition")
+    answer = terminal(*words, "--json")
+    labels = [letter["label"] for letter in answer.document["letters"]]
+    assert answer.code == 0
+    assert labels == ["Full edition", "CAR-T", "Myeloma", "Immunology"]
+    assert "no reader's choices make an edition" in answer.err
+    said = terminal(*words)
+    assert said.out.count("Sent to 1: [TEST] ") == len(labels)
+
+
 def test_lists_segments_and_topics(site: Path, terminal: Terminal, people: dict[str, Any]) -> None:
     assert terminal("lists", "add", "Booth", "ada@example.com", "--json").document["members"] == 1
     assert terminal("lists", "show", "booth", "--json").document["members"] == ["ada@example.com"]
