@@ -86,7 +86,7 @@ def add(
         "created_at": now,
     }
     subscriber_id = connection.execute(insert(subscriber).values(row).returning(subscriber.c.id)).scalar_one()
-    attributes.add(connection, subscriber_id, row["attributes"])
+    attributes.add(connection, [(subscriber_id, pair) for pair in row["attributes"].items()])
     choices.set_choices(connection, subscriber_id, person.topics, by=chosen_by, now=now)
     for _, (list_id, _slug) in lists.ensure_lists(connection, person.lists, now=now).items():
         lists.add_members(connection, list_id, [subscriber_id], now=now)

@@ -61,6 +61,8 @@ from subscribers.transfer.report import ImportReport
 # faster, since an index page that several people share is written once.
 CHUNK_ROWS = 8_000
 CHUNK_CHARACTERS = 4_000_000
+# The same of people who are here already and change: they are merged one by one.
+CHANGED_ROWS = 3_000
 
 _LINE, _KEY_HASH, _ATTRIBUTES, _LISTS = map(Person._fields.index, ("line", "key_hash", "attributes", "lists"))
 
@@ -223,10 +225,8 @@ def _write(connection: Connection, changes: Sequence[Change], run: ImportRun, bi
     ]
     if members:
         connection.execute(insert(list_member), members)
-    for change in changes:
-        attributes.add(connection, change.id, change.attributes_added)
-    lost = [(change.id, pair) for change in changes for pair in change.attributes_removed.items()]
-    attributes.remove(connection, lost)
+    attributes.remove(connection, [(each.id, pair) for each in changes for pair in each.attributes_removed])
+    attributes.add(connection, [(each.id, pair) for each in changes for pair in each.attributes_added])
     proofs = [
         {"subscriber_id": change.id, "wording_version": "", **proof._asdict()}
         for change in changes

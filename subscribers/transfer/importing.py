@@ -17,7 +17,7 @@ from sqlalchemy import Connection
 from subscribers.errors import NewsletterError
 from subscribers.topics import ensure_topics
 from subscribers.transfer import columns as headers
-from subscribers.transfer.applying import CHUNK_CHARACTERS, CHUNK_ROWS, apply_chunk
+from subscribers.transfer.applying import CHANGED_ROWS, CHUNK_CHARACTERS, CHUNK_ROWS, apply_chunk
 from subscribers.transfer.cells import RowRefused
 from subscribers.transfer.merging import IMPORT_SOURCE, ImportRun
 from subscribers.transfer.options import ImportOptions
@@ -78,9 +78,10 @@ def import_csv(
         with database.bulk() as transaction:
             chunks = staging.chunks(report.refused, rows=CHUNK_ROWS, characters=CHUNK_CHARACTERS)
             for chunk in _one_ahead(chunks):
-                with transaction() as connection:
-                    apply_chunk(connection, chunk, run, bits, report)
-                tell(report.done, report.read)
+                for part in _parts(chunk, report):
+                    with transaction() as connection:
+                        apply_chunk(connection, part, run, bits, report)
+                    tell(report.done, report.read)
     return report
 
 
@@ -137,6 +138,16 @@ def _one_ahead(chunks: Iterator[list[Packed]]) -> Iterator[list[Packed]]:
         while chunk := ahead.result():
             ahead = reader.submit(take)
             yield chunk
+
+
+def _parts(chunk: list[Packed], report: ImportReport) -> Iterator[list[Packed]]:
+    """A chunk, or small parts of it while most people so far have changed."""
+    start = 0
+    while start < len(chunk):
+        is_quick = report.added + report.unchanged + report.suppressed > report.updated
+        end = start + (CHUNK_ROWS if is_quick else CHANGED_ROWS)
+        yield chunk[start:end]
+        start = end
 
 
 def _label(path: Path) -> str:

@@ -4,13 +4,14 @@ A choice that the reader made wins: who left stays gone, who withdrew tracking c
 unmeasured, who chose topics keeps them.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 import orjson
 
+from subscribers.attributes import Pair
 from subscribers.models import ConsentAction, ConsentPurpose, SubscriberStatus
 from subscribers.transfer.cells import ALL_TOPICS_MASK
 from subscribers.transfer.options import ImportOptions
@@ -76,8 +77,8 @@ class Change:
     values: dict[str, Any] = field(default_factory=dict)
     choices_added: int = 0  # masks
     choices_removed: int = 0
-    attributes_added: Mapping[str, str] = field(default_factory=dict)
-    attributes_removed: Mapping[str, str] = field(default_factory=dict)
+    attributes_added: Collection[Pair] = ()
+    attributes_removed: Collection[Pair] = ()
     lists: Sequence[int] = ()
     proofs: list[Proof] = field(default_factory=list)
 
@@ -132,8 +133,8 @@ def _merge_facts(person: Person, known: Known, change: Change) -> None:
         after = {**before, **orjson.loads(person.attributes)}
         if after != before:
             change.values["attributes"] = after
-            change.attributes_added = dict(after.items() - before.items())
-            change.attributes_removed = dict(before.items() - after.items())
+            change.attributes_added = after.items() - before.items()
+            change.attributes_removed = before.items() - after.items()
 
 
 def _merge_topics(person: Person, known: Known, change: Change, run: ImportRun) -> None:

@@ -58,7 +58,7 @@ class World:
         }
         number = _key(self.connection, insert(subscriber).values(row))
         self.readers[name] = number
-        attributes.add(self.connection, number, row["attributes"])
+        attributes.add(self.connection, [(number, pair) for pair in row["attributes"].items()])
         if consents is not None:
             self.agreed(name, consents)
         return number

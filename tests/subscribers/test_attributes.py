@@ -5,7 +5,7 @@ from pathlib import Path
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import select
+from sqlalchemy import Engine, event, select
 
 from subscribers import attributes, roster
 from subscribers.tables import attribute, attribute_holder, subscriber
@@ -43,6 +43,32 @@ def test_somebody_added_by_hand_and_erased_leaves_no_value(site: PeopleSite) -> 
     with site.database.ledger() as connection:
         roster.erase(connection, number, now=LATER)
     expect_in_step(site)
+
+
+def statements_of_a_change(site: PeopleSite, rows: int) -> int:
+    """How many statements an import takes that changes a value of each of so many people."""
+    said: list[str] = []
+
+    def hear(_connection: object, _cursor: object, statement: str, *_rest: object) -> None:
+        said.append(statement)
+
+    site.import_rows("email,country\n" + "".join(f"r{n}@example.com,old {n}\n" for n in range(rows)))
+    event.listen(Engine, "before_cursor_execute", hear)
+    try:
+        changed = "email,country\n" + "".join(f"r{n}@example.com,new {n}\n" for n in range(rows))
+        assert site.import_rows(changed, now=LATER).updated == rows
+    finally:
+        event.remove(Engine, "before_cursor_execute", hear)
+    return len(said)
+
+
+def test_changed_values_of_many_take_as_many_statements_as_those_of_few(
+    site: PeopleSite, tmp_path: Path
+) -> None:
+    other = make_site(tmp_path / "other")
+    assert statements_of_a_change(site, 500) == statements_of_a_change(other, 2)
+    expect_in_step(site)
+    other.database.close()
 
 
 def test_two_names_or_values_are_never_taken_for_each_other() -> None:
