@@ -103,10 +103,18 @@ def checkpoint(engine: Engine) -> None:
             )
 
 
-def truncate_journal(engine: Engine) -> None:
-    """Move everything from the write-ahead log into the database and empty the log."""
-    if is_sqlite(engine):
-        with engine.connect() as connection:
-            connection.connection.driver_connection.execute(  # type: ignore[union-attr]
-                "PRAGMA wal_checkpoint(TRUNCATE)"
-            )
+def truncate_journal(engine: Engine, wait_ms: int = BUSY_TIMEOUT_MS) -> bool:
+    """Move everything from the write-ahead log into the database and empty the log.
+
+    False when somebody still read or wrote there after so long; nobody else can write meanwhile.
+    """
+    if not is_sqlite(engine):
+        return True
+    with engine.connect() as connection:
+        driver: Any = connection.connection.driver_connection
+        driver.execute(f"PRAGMA busy_timeout = {wait_ms}")
+        try:
+            is_busy, *_ = driver.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        finally:
+            driver.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
+    return not is_busy

@@ -9,7 +9,7 @@ from typing import Any
 from mailer.clock import Clock
 from mailer.delivery import reconcile
 from mailer.insight import counts
-from mailer.service import Mailer
+from mailer.service import Mailer, erasing
 from mailer.service.sending import TAKE_UP_SECONDS, take_up
 from mailer.tracking import late, verdicts
 from mailer.web.server import WebServer
@@ -39,6 +39,9 @@ def clock_of(mailer: Mailer) -> Clock:
     clock.every(LATE_SECONDS, lambda now: late.link_late(mailer.database, now), name="link late events")
     clock.every(LATE_SECONDS, lambda _now: _settle_doubts(mailer), name="settle held chunks with events")
     clock.every(TAKE_UP_SECONDS, lambda now: take_up(mailer.rooms, now), name="take up broken-off freezes")
+    clock.every(
+        erasing.LOOK_SECONDS, lambda _now: erasing.empty_log(mailer.database), name="finish erasures"
+    )
     clock.every(COUNT_SECONDS, lambda now: counts.refresh(mailer.database, now=now), name="renew numbers")
     return clock
 

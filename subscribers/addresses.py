@@ -79,6 +79,12 @@ def parse_slowly(text: str) -> Address:
     return Address(email, email.casefold())
 
 
+def spellings(email: str) -> tuple[str, ...]:
+    """How people write an address that we mail: its international domain as punycode or in letters."""
+    found = validate_email(email, check_deliverability=False, allow_smtputf8=False, strict=True)
+    return tuple(dict.fromkeys((email, f"{email.rpartition('@')[0]}@{found.domain}")))
+
+
 def mask(email: str) -> str:
     """`jane@example.org` -> `j•••@e•••.org`: enough for its owner, for a page or a log."""
     local, at, domain = email.rpartition("@")

@@ -13,9 +13,10 @@ from zoneinfo import available_timezones
 
 from sqlalchemy import Connection, Row, delete, insert, select, update
 
-from subscribers import attributes, choices, consent, lists, suppression
+from subscribers import attributes, choices, consent, lists, mentions, suppression
 from subscribers.addresses import Address, parse_address
 from subscribers.errors import NewsletterError, NotFound
+from subscribers.mentions import Mentions
 from subscribers.models import ChosenBy, ConsentAction, ConsentPurpose, SubscriberStatus
 from subscribers.names import clean_name
 from subscribers.tables import consent as consent_table
@@ -258,17 +259,17 @@ def erase(
     *,
     now: datetime,
     source: str = "erasure",
-) -> bool:
+) -> Mentions | None:
     """Forget a person: suppress the address by its keyed hash, blank all that names them.
 
-    `extra_steps` blank the tables of other floors. False when the person was erased before. The
-    caller empties the write-ahead log afterwards (`dialect.truncate_journal`).
+    What is kept about others named them so often; None when the person was erased before. `extra_steps`
+    blank the tables of other floors. The caller empties the database's log afterwards.
     """
     row = find_id(connection, subscriber_id)
     if row is None:
         raise NotFound(f"there is no subscriber {subscriber_id}.")
     if is_erased(row):
-        return False
+        return None
     suppression.suppress_erased(connection, row.key_hash, source=source, now=now)
     for step in extra_steps:
         step(connection, subscriber_id, row.email)
@@ -285,7 +286,7 @@ def erase(
     connection.execute(
         update(subscriber).where(subscriber.c.id == subscriber_id).values(_blank(subscriber_id, row, now))
     )
-    return True
+    return mentions.blank(connection, row.email)
 
 
 def _blank_bases(connection: Connection, row: Row[Any]) -> None:

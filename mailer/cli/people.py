@@ -199,10 +199,18 @@ def erase(
 ) -> None:
     """Erase a person: nothing readable stays, and the address is never mailed again."""
     with opened(config) as mailer:
+        mailer.finish_erasures()  # an earlier one, perhaps of this very address
         mailer.show_person(address)
         confirm(f"Erase {address} for good? This cannot be undone.", yes=yes)
-        mailer.erase_person(address)
+        outcome = mailer.erase_person(address)
         if json:
-            output.emit({"erased": 1})
-        else:
-            output.say("Erased. A keyed hash stays, so that no import brings them back.")
+            output.emit(outcome)
+            return
+        output.say("Erased. A keyed hash stays, so that no import brings them back.")
+        if elsewhere := sum(outcome["mentions"].values()):
+            output.say(f"The address was also taken out of {elsewhere:,} texts and attributes of others.")
+        if outcome["trace_in_log"]:
+            output.warn(
+                "the address is still in the database's log, because another process is reading it. "
+                "'serve' and 'worker' empty the log when that has ended, and so does 'mailer check'."
+            )

@@ -18,7 +18,7 @@ from mailer.issues import store
 from mailer.issues.report import ImportReport
 from mailer.issues.values import Issue
 from mailer.sandbox.server import SandboxServer
-from mailer.service import composition, people, sending, site
+from mailer.service import composition, erasing, people, sending, site
 from mailer.service.composition import Composition, PlannedCampaign, Preview
 from mailer.service.files import read_bytes
 from mailer.service.rooms import Rooms, open_rooms
@@ -314,9 +314,13 @@ class Mailer:
         """Never mail an address, or those of a file, again."""
         return people.suppress(self.rooms, address=address, file=file, detail=detail)
 
-    def erase_person(self, address: str) -> None:
-        """Forget a person; a keyed hash stays."""
-        people.erase(self.rooms, address)
+    def erase_person(self, address: str) -> dict[str, Any]:
+        """Forget a person; a keyed hash stays, and for a while perhaps a trace in the database's log."""
+        return erasing.erase(self.rooms, address, source=people.SOURCE)
+
+    def finish_erasures(self) -> bool:
+        """Take earlier erasures out of the database's log; False while another process reads there."""
+        return erasing.empty_log(self.database, wait_ms=erasing.PERSON_WAITS_MS)
 
     def lists(self) -> list[dict[str, Any]]:
         """All lists with the number of their people."""

@@ -7,7 +7,6 @@ from typing import Any
 from sqlalchemy import Connection
 from sqlalchemy.exc import OperationalError
 
-from mailer import dialect
 from mailer.delivery import letters_of
 from mailer.service.files import read_bytes
 from mailer.service.rooms import Rooms
@@ -133,14 +132,6 @@ def suppress(rooms: Rooms, *, address: str | None, file: Path | None, detail: st
             now=rooms.now(),
         )
     return {"suppressed": 1, "refused": []}
-
-
-def erase(rooms: Rooms, address: str) -> None:
-    """Forget a person, in the tables of every floor and in the write-ahead log."""
-    with rooms.database.ledger() as connection:
-        row = roster.require(connection, address)
-        roster.erase(connection, row.id, [letters_of.blank], now=rooms.now(), source=SOURCE)
-    dialect.truncate_journal(rooms.database.ledger_engine)
 
 
 def add_to_list(rooms: Rooms, name: str, addresses: Sequence[str]) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from mailer.delivery.sendgrid import SendGrid
 from mailer.editions.select import select, selection_of_each_topic
 from mailer.issues.values import Issue
 from mailer.models import CampaignStatus
-from mailer.service import people, site
+from mailer.service import erasing, people, site
 from mailer.service.composition import PlannedCampaign, chosen_selections
 from mailer.service.rooms import Rooms
 from subscribers import choices, roster
@@ -140,6 +140,7 @@ def work(rooms: Rooms, stopped: Event | None) -> list[dict[str, Any]]:
             with Engine(ready):
                 while not stopped.wait(TAKE_UP_SECONDS):
                     take_up(rooms, rooms.now())
+                    erasing.empty_log(rooms.database)
     with rooms.database.reader() as connection:
         return [state.as_json() for state in campaigns.list_all(connection) if state.campaign in begun]
 

@@ -11,6 +11,7 @@ from mailer.delivery import preflight
 from mailer.delivery.sendgrid import is_sendgrids_own
 from mailer.sandbox.server import SandboxServer
 from mailer.sandbox.signing import public_key_at
+from mailer.service import erasing
 from mailer.service.rooms import Rooms
 from mailer.tracking import counters
 from subscribers import topics
@@ -64,13 +65,14 @@ def upgrade(rooms: Rooms) -> bool:
 
 
 def look_over(rooms: Rooms) -> list[Finding]:
-    """What is right and what is not, each with its cure; nothing is changed."""
+    """What is right and what is not, each with its cure; changes nothing but the log of an erasure."""
     findings = [Finding("ok", f"configuration read from {rooms.settings.root}/config.toml")]
     findings += [_schema(rooms), _sqlite()]
     findings += _senders(rooms)
     if findings[1].level != "error":
         findings += _topics(rooms)
         findings += _events(rooms)
+        findings += _erasures(rooms)
     return findings
 
 
@@ -161,3 +163,15 @@ def _events(rooms: Rooms) -> list[Finding]:
             )
         )
     return findings
+
+
+def _erasures(rooms: Rooms) -> list[Finding]:
+    if erasing.empty_log(rooms.database, wait_ms=erasing.PERSON_WAITS_MS):
+        return []
+    return [
+        Finding(
+            "warning",
+            "an erased address is still in the database's log, because another process is reading it",
+            "'serve' and 'worker' empty the log when that has ended; or end it, and check again.",
+        )
+    ]

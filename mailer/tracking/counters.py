@@ -24,6 +24,18 @@ def add(connection: Connection, amounts: Mapping[str, int]) -> None:
             )
 
 
+def raise_to(connection: Connection, name: str, value: int) -> None:
+    """Let a total be at least so much."""
+    statement = upsert(counters).values(name=name, value=value)
+    connection.execute(
+        statement.on_conflict_do_update(
+            index_elements=["name"],
+            set_={"value": statement.excluded.value},
+            where=counters.c.value < statement.excluded.value,
+        )
+    )
+
+
 def totals(connection: Connection) -> dict[str, int]:
     """Every total by its name."""
     return {row.name: row.value for row in connection.execute(select(counters.c.name, counters.c.value))}
