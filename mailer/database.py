@@ -29,8 +29,9 @@ BULK_CHECKPOINT_PAGES = 16_000
 # The same (32 MB) of daily work: each event touches a page of every index, and a checkpoint holds up
 # the readers who wait for their hits.
 CHECKPOINT_PAGES = 8_000
-# The same (512 MB) of hits, whose log is brought home beside them: more than they let come together.
-HITS_CHECKPOINT_PAGES = 128_000
+# The same (512 MB) of hits and what is made of them: their keeper and the clock bring the log home long
+# before, so a commit does it only where both fail.
+TRACKING_CHECKPOINT_PAGES = 128_000
 
 
 class Database:
@@ -44,7 +45,7 @@ class Database:
             url, writes=True, full_sync=True, connections=1, checkpoint_pages=CHECKPOINT_PAGES
         )
         self._tracking = _engine(
-            url, writes=True, full_sync=False, connections=1, checkpoint_pages=HITS_CHECKPOINT_PAGES
+            url, writes=True, full_sync=False, connections=1, checkpoint_pages=TRACKING_CHECKPOINT_PAGES
         )
         self._keeper = _engine(
             url, writes=True, full_sync=False, connections=1, cache_kib=dialect.READER_CACHE_KIB
@@ -109,7 +110,7 @@ class Database:
             memory.give_back()
 
     def tend_log(self) -> None:
-        """Bring the log home beside whoever writes, so that no commit has to; for the clock."""
+        """Bring the log home beside whoever writes, so that no commit has to; for hits and clock."""
         dialect.checkpoint(self._keeper)
 
     def empty_log(self, wait_ms: int) -> bool:

@@ -22,6 +22,8 @@ JOURNAL_LIMIT_BYTES = 64 * 1024 * 1024
 
 # Execution option of a connection that fills temporary tables: it begins without the write lock.
 STAGING = "staging"
+# The same of one that brings the log home, which no transaction can.
+UNBEGUN = "unbegun"
 
 
 def sqlite_module() -> ModuleType:
@@ -82,8 +84,10 @@ def prepare(
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
-        locks = writes and not connection.get_execution_options().get(STAGING)
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if locks else "BEGIN")
+        options = connection.get_execution_options()
+        if not options.get(UNBEGUN):
+            locks = writes and not options.get(STAGING)
+            connection.exec_driver_sql("BEGIN IMMEDIATE" if locks else "BEGIN")
 
 
 def json_text(bind: Engine | Connection, column: Any, key: str) -> ColumnElement[Any]:
@@ -96,11 +100,7 @@ def json_text(bind: Engine | Connection, column: Any, key: str) -> ColumnElement
 
 def checkpoint(engine: Engine) -> None:
     """Bring everything that was committed to the disk, waiting for nobody."""
-    if is_sqlite(engine):
-        with engine.connect() as connection:
-            connection.connection.driver_connection.execute(  # type: ignore[union-attr]
-                "PRAGMA wal_checkpoint(PASSIVE)"
-            )
+    _walk_log(engine, "PASSIVE")
 
 
 def truncate_journal(engine: Engine, wait_ms: int = BUSY_TIMEOUT_MS) -> bool:
@@ -108,13 +108,16 @@ def truncate_journal(engine: Engine, wait_ms: int = BUSY_TIMEOUT_MS) -> bool:
 
     False when somebody still read or wrote there after so long; nobody else can write meanwhile.
     """
+    return _walk_log(engine, "TRUNCATE", wait_ms)
+
+
+def _walk_log(engine: Engine, mode: str, wait_ms: int = BUSY_TIMEOUT_MS) -> bool:
     if not is_sqlite(engine):
         return True
-    with engine.connect() as connection:
-        driver: Any = connection.connection.driver_connection
-        driver.execute(f"PRAGMA busy_timeout = {wait_ms}")
+    with engine.connect().execution_options(**{UNBEGUN: True}) as connection:
+        connection.exec_driver_sql(f"PRAGMA busy_timeout = {wait_ms}").close()
         try:
-            is_busy, *_ = driver.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            is_busy, *_ = connection.exec_driver_sql(f"PRAGMA wal_checkpoint({mode})").one()
         finally:
-            driver.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
+            connection.exec_driver_sql(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}").close()
     return not is_busy

@@ -20,6 +20,8 @@ SETTLE_SECONDS = 1.0
 COUNT_SECONDS = 30.0
 # Every waiting event is looked at, so not too often.
 LATE_SECONDS = 60.0
+# What is settled and counted comes into the log as hits do, but nobody counts it there.
+LOG_SECONDS = 60.0
 
 
 def web_of(mailer: Mailer) -> WebServer:
@@ -43,6 +45,7 @@ def clock_of(mailer: Mailer) -> Clock:
         erasing.LOOK_SECONDS, lambda _now: erasing.empty_log(mailer.database), name="finish erasures"
     )
     clock.every(COUNT_SECONDS, lambda now: counts.refresh(mailer.database, now=now), name="renew numbers")
+    clock.every(LOG_SECONDS, lambda _now: mailer.database.tend_log(), name="bring the log home")
     return clock
 
 

@@ -6,6 +6,7 @@ target of a click comes from the database. No IP and no User-Agent is stored.
 """
 
 import asyncio
+import contextlib
 import os
 import queue
 import threading
@@ -26,16 +27,13 @@ from mailer.measuring import is_measured
 from mailer.models import Verdict
 from mailer.tables import deliveries, events, links, subscribers
 from mailer.tracking.agents import judge_agent
+from mailer.tracking.log import LogKeeper
 from mailer.tracking.verdicts import CLICK, HEAD_RULE, HEAD_WINDOW, HIT_KINDS, OPEN
 
 # Hits of one transaction: a few milliseconds of lock.
 GROUP_ROWS = 1_000
 # Each waiting hit is an open connection; above this many the disk is stuck.
 QUEUE_HITS = 20_000
-# Hits between two walks of the log into the database: about 25 MB of pages.
-LOG_HITS = 5_000
-# Hits after which the log must begin anew: about 250 MB. Readers wait for the disk three times then.
-LONG_LOG_HITS = 50_000
 # Links of the campaigns people still click; a row takes about 300 bytes.
 LINK_CACHE = 50_000
 OWN_PREFIX = "w:"
@@ -99,7 +97,7 @@ class HitWriter:
         self._settings = settings
         self._queue: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
-        self._keeper = _LogKeeper(database)
+        self._keeper = LogKeeper(database)
         self._links: dict[int, tuple[int, str]] = {}
         # When each delivery was last asked with HEAD. Kept in memory only, since a HEAD is no event: a
         # restart forgets at most ten seconds of them.
@@ -288,65 +286,8 @@ class HitWriter:
         for (_, loop, future), landing in zip(group, landings, strict=True):
             by_loop.setdefault(loop, []).append((future, landing))
         for loop, answers in by_loop.items():
-            if not loop.is_closed():
+            with contextlib.suppress(RuntimeError):  # the loop may have closed
                 loop.call_soon_threadsafe(_set_results, answers)
-
-
-class _LogKeeper:
-    """Brings the log home beside the writer: a commit that has to do it keeps its readers waiting for 0.1 s.
-
-    Only a log that is home to its last page begins anew, and pages come in while the keeper works. So when
-    it has grown long, the keeper brings home all but a few pages, and the writer those between two groups.
-    """
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
-        self._hits = 0
-        self._hits_in_log = 0
-        self._asked: queue.SimpleQueue[bool] = queue.SimpleQueue()
-        self._is_working = False
-        self._is_done = threading.Event()
-        self._thread: threading.Thread | None = None
-
-    def start(self) -> None:
-        self._thread = threading.Thread(target=self._run, name="log", daemon=True)
-        self._thread.start()
-
-    def stop(self) -> None:
-        if self._thread is not None:
-            self._asked.put(False)
-            self._thread.join()
-            self._thread = None
-
-    def wrote(self, hits: int) -> None:
-        """Of the writer's thread, after each group."""
-        self._hits += hits
-        self._hits_in_log += hits
-        if self._is_working and self._is_done.is_set():
-            self._is_working = False
-            if self._hits_in_log >= LONG_LOG_HITS:
-                self._bring_home()
-                self._hits_in_log = 0
-        elif self._hits >= LOG_HITS and not self._is_working:
-            self._hits = 0
-            self._is_working = True
-            self._is_done.clear()
-            self._asked.put(True)
-
-    def _run(self) -> None:
-        while self._asked.get():
-            self._bring_home()
-            if self._hits_in_log >= LONG_LOG_HITS:
-                # What came during the first walk, so that little is left to the writer.
-                self._bring_home()
-            self._is_done.set()
-
-    def _bring_home(self) -> None:
-        try:
-            self._database.tend_log()
-        except SQLAlchemyError as error:
-            # Nothing is lost: the log is longer until the next walk.
-            log.warning("the log was not brought home", error=type(error).__name__)
 
 
 def _set_results(answers: Sequence[tuple["asyncio.Future[Landing]", Landing]]) -> None:
