@@ -250,7 +250,7 @@ def _insert_new(connection: Connection, people: Sequence[Packed], run: ImportRun
         "email_key": arrival.c.email_key,
         "key_hash": arrival.c.key_hash,
         "name": func.nullif(arrival.c.name, ""),
-        "status": func.coalesce(func.nullif(arrival.c.standing, ""), active) if reads else gone,
+        "status": func.coalesce(func.nullif(arrival.c.status, ""), active) if reads else gone,
         "all_topics": arrival.c.topics.in_((UNSAID_TOPICS, ALL_TOPICS_MASK)),
         "topic_mask": case((arrival.c.topics > 0, arrival.c.topics), else_=0),
         "chose_at": arrival.c.chosen_at,
@@ -260,7 +260,7 @@ def _insert_new(connection: Connection, people: Sequence[Packed], run: ImportRun
         "track_consent": (arrival.c.track_consent == 1) if reads else literal(False),
         "created_at": now,
         "confirmed_at": arrival.c.confirm_at,
-        "unsubscribed_at": case((arrival.c.standing == gone, left_at)) if reads else left_at,
+        "unsubscribed_at": case((arrival.c.status == gone, left_at)) if reads else left_at,
     }
     added = connection.execute(
         insert(subscriber).from_select(list(values), select(*values.values()).order_by(arrival.c.line))
@@ -327,7 +327,7 @@ def _insert_proofs(connection: Connection, run: ImportRun) -> None:
     untold = and_(arrival.c.optin_at.is_(None), arrival.c.confirm_at.is_(None))
     if run.brings_readers:
         at = func.coalesce(told, now)
-        agrees_now = and_(untold, arrival.c.standing == "")
+        agrees_now = and_(untold, arrival.c.status == "")
         _insert_proof(connection, run, given, receive, at, source, or_(told.is_not(None), agrees_now))
         _insert_proof(connection, run, given, ConsentPurpose.TRACK, at, source, arrival.c.track_consent == 1)
         _insert_withdrawals(connection, run, now)
@@ -340,8 +340,8 @@ def _insert_proofs(connection: Connection, run: ImportRun) -> None:
 def _insert_withdrawals(connection: Connection, run: ImportRun, now: ColumnElement[Any]) -> None:
     """What people took back one by one, in a file that says it of each."""
     withdrawn, label = ConsentAction.WITHDRAWN, literal(run.label)
-    if "standing" in run.fields:
-        has_left = arrival.c.standing == SubscriberStatus.UNSUBSCRIBED
+    if "status" in run.fields:
+        has_left = arrival.c.status == SubscriberStatus.UNSUBSCRIBED
         left_at = func.coalesce(arrival.c.left_at, now)
         _insert_proof(connection, run, withdrawn, ConsentPurpose.RECEIVE, left_at, label, has_left)
     if "withdrawn_at" in run.fields:

@@ -61,7 +61,7 @@ arrival = Table(
     Column("left_at", UTCTime),
     Column("chosen_at", UTCTime),
     Column("withdrawn_at", UTCTime),
-    Column("standing", String, server_default=""),
+    Column("status", String, server_default=""),
     Column("lists", String, server_default=""),
     Column("subscriber_id", BigInteger),
     prefixes=["TEMPORARY"],

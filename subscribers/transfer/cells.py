@@ -95,14 +95,15 @@ def yes_or_no(cell: str) -> int | None:
 
 
 @lru_cache(maxsize=CACHE)
-def standing(cell: str) -> str | None:
+def status(cell: str) -> str | None:
     """ "pending" or "unsubscribed"; None of a reader."""
-    word = short_text(cell, "subscription").casefold()
+    word = short_text(cell, "newsletter_status").casefold()
     if word in ("", SubscriberStatus.ACTIVE):
         return None
     if word not in (SubscriberStatus.PENDING, SubscriberStatus.UNSUBSCRIBED):
         raise RowRefused(
-            f"subscription is {_shown(word)}: say {', '.join(SubscriberStatus)}", "subscription is no status"
+            f"newsletter_status is {_shown(word)}: say {', '.join(SubscriberStatus)}",
+            "newsletter_status is no status",
         )
     return word
 

@@ -35,11 +35,12 @@ _MEANINGS = {
     "optintime": "optin_at",
     "confirmtime": "confirm_at",
     "unsubtime": "left_at",
-    # What an export writes besides, so that another site keeps who left and what was said in person.
-    "subscription": "standing",
-    "unsubscribedat": "left_at",
-    "topicschosenat": "chosen_at",
-    "trackwithdrawnat": "withdrawn_at",
+    # What an export writes besides, so that another site keeps who left and what was said in person. No
+    # other system has such names: its own "status" or "subscription" is an attribute.
+    "newsletterstatus": "status",
+    "newsletterleftat": "left_at",
+    "newslettertopicschosenat": "chosen_at",
+    "newslettertrackwithdrawnat": "withdrawn_at",
     "cleantime": "cleaned_at",
 }
 EMAIL_NAMES = frozenset(name for name, meaning in _MEANINGS.items() if meaning == "email")

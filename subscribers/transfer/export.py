@@ -34,10 +34,10 @@ COLUMNS = (
     "consent_at",
     "consent_source",
     "consent_wording",
-    "subscription",
-    "unsubscribed_at",
-    "topics_chosen_at",
-    "track_withdrawn_at",
+    "newsletter_status",
+    "newsletter_left_at",
+    "newsletter_topics_chosen_at",
+    "newsletter_track_withdrawn_at",
 )
 EVERYBODY = "all"  # stands where a status stands
 PAGE_ROWS = 2_000

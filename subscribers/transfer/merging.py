@@ -88,7 +88,7 @@ def merge(person: Person, known: Known, new_lists: Sequence[int], run: ImportRun
     if known.status == SubscriberStatus.UNSUBSCRIBED:
         return None
     change = Change(known.id)
-    if not run.brings_readers or person.standing == SubscriberStatus.UNSUBSCRIBED:
+    if not run.brings_readers or person.status == SubscriberStatus.UNSUBSCRIBED:
         if _came_back(person, known):
             return None
         at = instant(person.left_at) or run.now
@@ -120,7 +120,7 @@ def instant(text: str | None) -> datetime | None:
 
 
 def _merge_facts(person: Person, known: Known, change: Change) -> None:
-    if known.status != SubscriberStatus.ACTIVE and person.standing != SubscriberStatus.PENDING:
+    if known.status != SubscriberStatus.ACTIVE and person.status != SubscriberStatus.PENDING:
         change.values["status"] = SubscriberStatus.ACTIVE
     if person.name and person.name != known.name:
         change.values["name"] = person.name

@@ -46,7 +46,7 @@ class Person(NamedTuple):
     left_at: str | None = None
     chosen_at: str | None = None  # topics, in person
     withdrawn_at: str | None = None  # consent to measurement
-    standing: str = ""  # "pending" or "unsubscribed"; blank: a reader
+    status: str = ""  # "pending" or "unsubscribed"; blank: a reader
     lists: str = ""  # numbers of names, between commas
 
 
@@ -128,7 +128,7 @@ def _cell_readers(
         ),
         "timezone": cells.zone,
         "track_consent": cells.yes_or_no,
-        "standing": cells.standing,
+        "status": cells.status,
         "consent_source": cells.text_reader("consent_source"),
         "consent_wording": cells.text_reader("consent_wording"),
         "cleaned_at": cells.time_reader("cleaned_at", now),

@@ -62,10 +62,10 @@ def test_an_export_has_the_columns_of_an_import(site: PeopleSite) -> None:
         "consent_at": "2026-01-01T10:00:00Z",
         "consent_source": "form",
         "consent_wording": "You may.",
-        "subscription": "active",
-        "unsubscribed_at": "",
-        "topics_chosen_at": "",
-        "track_withdrawn_at": "",
+        "newsletter_status": "active",
+        "newsletter_left_at": "",
+        "newsletter_topics_chosen_at": "",
+        "newsletter_track_withdrawn_at": "",
         "hospital": "St X",
     }
     assert (rows["ben@example.com"]["topics"], rows["cleo@example.com"]["topics"]) == ("all", "none")
@@ -177,9 +177,37 @@ def test_an_old_file_does_not_undo_that_somebody_came_back(site: PeopleSite) -> 
     assert counts(site.import_rows(new, now=AFTER, status="unsubscribed")) == (0, 1, 0, 0, 0)
 
 
-def test_a_subscription_that_is_no_status_refuses_its_row(site: PeopleSite) -> None:
-    report = site.import_rows("email,subscription\na@example.com,premium\nb@example.com,Active\n")
-    assert refused(report) == {2: "subscription is 'premium': say pending, active, unsubscribed"}
+def test_a_status_that_there_is_not_refuses_its_row(site: PeopleSite) -> None:
+    report = site.import_rows("email,newsletter_status\na@example.com,gone\nb@example.com,Active\n")
+    assert refused(report) == {2: "newsletter_status is 'gone': say pending, active, unsubscribed"}
+
+
+def test_columns_of_another_system_that_sound_like_ours_are_attributes(
+    site: PeopleSite, tmp_path: Path
+) -> None:
+    foreign = (
+        "email,subscription,status,unsubscribed_at,topics_chosen_at,track_withdrawn_at\n"
+        "a@example.com,premium,lapsed,never,by phone,n/a\n"
+        "b@example.com,unsubscribed,unsubscribed,2026-01-01,2026-01-01,2026-01-01\n"
+    )
+    assert counts(site.import_rows(foreign)) == (2, 0, 0, 0, 0)
+    shown = site.show("a@example.com")
+    assert (shown["status"], shown["attributes"]) == (
+        "active",
+        {
+            "subscription": "premium",
+            "status": "lapsed",
+            "unsubscribed_at": "never",
+            "topics_chosen_at": "by phone",
+            "track_withdrawn_at": "n/a",
+        },
+    )
+    assert site.show("b@example.com")["status"] == "active"
+    export(site, status="all")
+    other = make_site(tmp_path / "other")
+    assert counts(other.import_file(site.folder / "out.csv")) == (2, 0, 0, 0, 0)
+    assert people_of(other) == people_of(site)
+    other.database.close()
 
 
 def test_people_are_chosen_by_list_and_topic(site: PeopleSite) -> None:
