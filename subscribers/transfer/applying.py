@@ -52,7 +52,7 @@ from subscribers.tables import suppression as suppressed
 from subscribers.topics import slugs_of
 from subscribers.transfer import arrivals
 from subscribers.transfer.arrivals import JsonText, arrival, arrival_attribute, arrival_list
-from subscribers.transfer.cells import ALL_TOPICS_MASK
+from subscribers.transfer.cells import ALL_TOPICS_MASK, UNDECLARED_TOPICS
 from subscribers.transfer.merging import Change, ImportRun, Known, merge
 from subscribers.transfer.people import NO_ATTRIBUTES, UNSAID_TOPICS, Packed, Person, list_numbers
 from subscribers.transfer.report import ImportReport
@@ -92,6 +92,8 @@ def apply_chunk(
         report.updated += len(changes)
         report.unchanged += len(known) - len(changes)
         connection.execute(delete(arrival).where(arrival.c.subscriber_id.is_not(null())))
+    if run.brings_readers:
+        _refuse_undeclared(connection, report)
     report.added += _insert_new(connection, people, run)
     arrivals.empty(connection)
 
@@ -237,6 +239,15 @@ def _write(connection: Connection, changes: Sequence[Change], run: ImportRun, bi
 
 
 # -- who is new ---------------------------------------------------------------------------------
+
+
+def _refuse_undeclared(connection: Connection, report: ImportReport) -> None:
+    """Take out new readers of undeclared topics only: they would get every topic, which nobody asked for."""
+    undeclared = arrival.c.topics == UNDECLARED_TOPICS
+    lines = select(arrival.c.line).where(undeclared).order_by(arrival.c.line)
+    for line in connection.execute(lines).scalars():
+        report.refused.refuse(line, "none of its topics is declared")
+    connection.execute(delete(arrival).where(undeclared))
 
 
 def _insert_new(connection: Connection, people: Sequence[Packed], run: ImportRun) -> int:

@@ -28,7 +28,9 @@ LISTS_MAX = 1_000
 # Clocks of other systems may be ahead, and a day may have begun there.
 FUTURE_TOLERANCE = timedelta(days=1)
 
-ALL_TOPICS_MASK = -1  # stands for "all" where a mask stands for choices
+# Stand where a mask of choices stands: "all", and topics of which none is declared.
+ALL_TOPICS_MASK = -1
+UNDECLARED_TOPICS = -3
 
 _YES = frozenset({"true", "yes", "y", "1", "on", "t"})
 _NO = frozenset({"false", "no", "n", "0", "off", "f"})
@@ -154,11 +156,11 @@ def _instant(word: str) -> datetime:
 
 
 def topics_reader(
-    topics: Mapping[str, str], bits: Mapping[str, int], *, ignore_unknown: bool, needs_one: bool = True
+    topics: Mapping[str, str], bits: Mapping[str, int], *, ignore_unknown: bool
 ) -> Callable[[str], int | None]:
-    """Reads slugs or names between `;` or `,`, `all` or `none`: cell -> mask, ALL_TOPICS_MASK or None.
+    """Reads slugs or names between `;` or `,`, `all` or `none`: cell -> mask, or what stands for one.
 
-    A cell of which every topic is ignored refuses its row when it `needs_one`.
+    None of an empty cell; UNDECLARED_TOPICS when every topic of it is ignored.
     """
     known = {name.strip().casefold(): slug for slug, name in topics.items()}
     known |= {slug.casefold(): slug for slug in topics}
@@ -178,10 +180,7 @@ def topics_reader(
             elif word != choices.NO_TOPICS and not ignore_unknown:
                 raise RowRefused(_unknown_topic(word, known), "a topic is not declared")
             understood = understood or slug is not None or word == choices.NO_TOPICS
-        if not understood and needs_one:
-            # A new person would get every topic, which nobody asked for.
-            raise RowRefused("none of its topics is declared")
-        return mask if understood else None
+        return mask if understood else UNDECLARED_TOPICS
 
     return read
 

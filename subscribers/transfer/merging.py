@@ -13,7 +13,7 @@ import orjson
 
 from subscribers.attributes import Pair
 from subscribers.models import ConsentAction, ConsentPurpose, SubscriberStatus
-from subscribers.transfer.cells import ALL_TOPICS_MASK
+from subscribers.transfer.cells import ALL_TOPICS_MASK, UNDECLARED_TOPICS
 from subscribers.transfer.options import ImportOptions
 from subscribers.transfer.people import NO_ATTRIBUTES, UNSAID_TOPICS, UNSAID_TRACK, Person
 
@@ -138,7 +138,9 @@ def _merge_facts(person: Person, known: Known, change: Change) -> None:
 
 
 def _merge_topics(person: Person, known: Known, change: Change, run: ImportRun) -> None:
-    if person.topics == UNSAID_TOPICS or (known.chose_at is not None and not run.options.overwrite_choices):
+    if person.topics in (UNSAID_TOPICS, UNDECLARED_TOPICS):
+        return
+    if known.chose_at is not None and not run.options.overwrite_choices:
         return
     # Chosen in person elsewhere: the reader's own word, where they have not said another one here.
     chosen_at = instant(person.chosen_at) if known.chose_at is None else None

@@ -34,7 +34,7 @@ class Person(NamedTuple):
     email: str
     email_key: str
     name: str = ""
-    topics: int = UNSAID_TOPICS  # a mask, or ALL_TOPICS_MASK
+    topics: int = UNSAID_TOPICS  # a mask, ALL_TOPICS_MASK or UNDECLARED_TOPICS
     timezone: str = ""
     consent_source: str = ""
     consent_wording: str = ""
@@ -120,12 +120,7 @@ def _cell_readers(
     """(field, position, reader) of the fields that are one cell, as far as the file has them."""
     ignore_unknown = options.unknown_topics == "ignore"
     readers: dict[str, Callable[[str], object]] = {
-        "topics": cells.topics_reader(
-            options.topics,
-            bits,
-            ignore_unknown=ignore_unknown,
-            needs_one=options.status == "subscribed",  # who leaves, leaves with any topics
-        ),
+        "topics": cells.topics_reader(options.topics, bits, ignore_unknown=ignore_unknown),
         "timezone": cells.zone,
         "track_consent": cells.yes_or_no,
         "status": cells.status,

@@ -124,6 +124,17 @@ def test_unknown_topics_can_be_ignored(site: PeopleSite) -> None:
     )
     assert counts(report) == (1, 0, 0, 0, 1)
     assert refused(report) == {3: "none of its topics is declared"}
+    assert not site.exists("b@example.com")
+
+
+def test_who_is_here_already_is_updated_although_none_of_the_topics_is_declared(site: PeopleSite) -> None:
+    site.import_rows("email,name,topics\na@example.com,Ada,car-t\n")
+    rows = "email,name,topics\na@example.com,Ada Lovelace,lymphoma\n"
+    report = site.import_rows(rows, unknown_topics="ignore", replace_topics=True)
+    assert counts(report) == (0, 1, 0, 0, 0)
+    shown = site.show("a@example.com")
+    assert (shown["name"], shown["topics"]) == ("Ada Lovelace", ["car-t"])
+    assert counts(site.import_rows(rows, unknown_topics="ignore")) == (0, 0, 1, 0, 0)
     assert site.show("a@example.com")["topics"] == ["car-t"]
 
 
