@@ -66,15 +66,15 @@ def _problem(
         if own_place in map(str, files[1:]):  # a secret may have been typed where its name belongs
             return Problem(f"{where}this key is not known {inside}.", line, f"[{table or '…'}]", cure)
         return Problem(f"{where}'{key}' is not known {inside}.", line, named, cure)
-    if kind == "string_pattern_mismatch" and location[:1] == ("topics",) and len(location) == 2:
+    is_of_slug = location[:1] == ("topics",) and len(location) == 2
+    if is_of_slug and kind == "string_pattern_mismatch":
         cure = "Small letters, digits and hyphens, for example [topics.car-t]."
         return Problem(f"{where}'{key}' is no slug of a topic.", line, named, cure)
+    # A slug that has a meaning of its own must not be shown as the example of a good one.
+    example = "[topics.car-t]" if is_of_slug and kind == "value_error" else _example(settings, location)
     said = said.removeprefix("Value error, ").replace("tuple", "list").replace("an object", "a table")
     return Problem(
-        f"{where}{key_named}: {said[:1].lower()}{said[1:]}.",
-        line,
-        named,
-        f"For example {_example(settings, location)}.",
+        f"{where}{key_named}: {said[:1].lower()}{said[1:]}.", line, named, f"For example {example}."
     )
 
 

@@ -48,7 +48,8 @@ def confirm(question: str, *, yes: bool) -> None:
     if output.as_json or not output.console().is_terminal:
         raise ConfirmationNeeded(f"{question} Nothing was done.", cure="Say --yes to go on.")
     if not typer.confirm(question):
-        raise ConfirmationNeeded("Nothing was done.")
+        output.note("Nothing was done.")
+        raise typer.Exit(ConfirmationNeeded.exit_code)
 
 
 def comma_list(text: str | None) -> list[str]:

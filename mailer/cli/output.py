@@ -59,6 +59,13 @@ def warn(text: str) -> None:
     _errors.print(f"[yellow]warning:[/] {escape(text)}")
 
 
+def say_only_to(allowed: Sequence[str]) -> None:
+    """That a staging copy mails nobody else, in red wherever somebody might believe otherwise."""
+    if allowed:
+        names = plain(", ".join(allowed))
+        console().print(f"[bold red]\\[sending] only_to is set: nobody but {names} is mailed.[/]")
+
+
 def warn_of_some(texts: Sequence[str], see: str) -> None:
     """The first of several warnings, and where the others are told."""
     if texts:

@@ -1,14 +1,17 @@
 """Commands of a campaign's life: send, worker, status, pause, resume, cancel, resolve."""
 
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from mailer.cli import output
+from mailer.cli import EXIT_STOPPED, output
 from mailer.cli.issues import IssueArgument
 from mailer.cli.options import ConfigOption, JsonOption, YesOption, confirm, opened
 from mailer.editions.check import needs_confirmation
 from subscribers.errors import NewsletterError
+
+if TYPE_CHECKING:
+    from threading import Event
 
 
 def _possible(campaign: int | None) -> int | None:
@@ -47,7 +50,10 @@ def send(
     json: JsonOption = False,
 ) -> None:
     """Send an issue now: every reader of the audience gets the edition of their topics."""
+    from mailer.serving import stopped_by_signals
+
     with opened(config) as mailer:
+        mailer.require_ready()
         output.warn_of_some(mailer.sender_warnings(), "mailer check")
         running = mailer.unfinished_campaign(issue)
         if running is not None:
@@ -63,6 +69,7 @@ def send(
                 f"Campaign {running['campaign']} of this issue is {running['status']}: "
                 f"{running['accepted']:,} of {running['frozen']:,} handed to SendGrid."
             )
+            output.say_only_to(mailer.settings.sending.only_to)
             confirm(f"Go on with campaign {running['campaign']}?", yes=yes)
             campaign = mailer.continue_campaign(running["campaign"])
         else:
@@ -73,7 +80,8 @@ def send(
                 exclude_lists=exclude_lists or [],
                 exclude_segments=exclude_segments or [],
             )
-            _show_plan(plan, mailer.settings.sending.only_to)
+            _show_plan(plan)
+            output.say_only_to(mailer.settings.sending.only_to)
             if plan.readers == 0:
                 reasons = ", ".join(f"{count:,} {reason}" for reason, count in plan.skipped.items())
                 raise NewsletterError(
@@ -83,7 +91,8 @@ def send(
                 )
             confirm(_question(plan), yes=yes)
             campaign = mailer.start(plan)
-        final = run_with_progress(mailer, campaign)
+        with stopped_by_signals() as stopped:
+            final = run_with_progress(mailer, campaign, stopped)
         if json:
             output.emit(final)
         else:
@@ -92,6 +101,11 @@ def send(
                 output.say(f"Next: [bold]mailer stats {campaign}[/]")
         if final["status"] == "paused":
             raise typer.Exit(EXIT_PAUSED)
+        if stopped.is_set() and final["status"] == "sending":
+            output.note(
+                f"Stopped; calls in flight have ended. To go on: 'mailer send {issue}' or 'mailer worker'."
+            )
+            raise typer.Exit(EXIT_STOPPED)
 
 
 def _question(plan: Any) -> str:
@@ -101,7 +115,7 @@ def _question(plan: Any) -> str:
     return f"Send to {plan.readers:,} readers{cut}?"
 
 
-def _show_plan(plan: Any, only_to: tuple[str, ...]) -> None:
+def _show_plan(plan: Any) -> None:
     output.table(
         ("Edition", "Stories", "Subject", "Readers"),
         [
@@ -120,13 +134,10 @@ def _show_plan(plan: Any, only_to: tuple[str, ...]) -> None:
     for edition in plan.editions:
         for warning in edition.warnings:
             output.warn(f"{edition.label}: {warning}")
-    if only_to:
-        allowed = output.plain(", ".join(only_to))
-        output.console().print(f"[bold red]\\[sending] only_to is set: nobody but {allowed} is mailed.[/]")
 
 
-def run_with_progress(mailer: Any, campaign: int) -> dict[str, Any]:
-    """Work on a campaign until nothing is left to do, with a bar on a terminal."""
+def run_with_progress(mailer: Any, campaign: int, stopped: "Event | None" = None) -> dict[str, Any]:
+    """Work on a campaign until nothing is left to do, or `stopped`, with a bar on a terminal."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     console = output.console()
@@ -140,11 +151,16 @@ def run_with_progress(mailer: Any, campaign: int) -> dict[str, Any]:
         disable=not console.is_terminal,
     ) as progress:
         task = progress.add_task("Handing over", total=None)
+        is_told = False
 
         def on_progress(status: dict[str, Any]) -> None:
             progress.update(task, total=status["frozen"], completed=status["frozen"] - status["waiting"])
+            nonlocal is_told
+            if stopped is not None and stopped.is_set() and not is_told:
+                is_told = True
+                console.print("Stopping; calls in flight end first.")
 
-        return dict(mailer.run_campaign(campaign, on_progress=on_progress))
+        return dict(mailer.run_campaign(campaign, on_progress=on_progress, stopped=stopped))
 
 
 def show_ledger(status: dict[str, Any]) -> None:
@@ -177,6 +193,7 @@ def worker(
     from mailer.serving import work as until_stopped
 
     with opened(config) as mailer:
+        output.say_only_to(mailer.settings.sending.only_to)
         output.say("Working. Ctrl-C stops after the calls in flight." if not once else "Working.")
         worked = mailer.work() if once else until_stopped(mailer)
         if json:
@@ -193,6 +210,7 @@ def campaigns(config: ConfigOption = None, json: JsonOption = False) -> None:
         if json:
             output.emit({"campaigns": rows})
             return
+        output.say_only_to(mailer.settings.sending.only_to)
         _table(rows)
 
 
@@ -234,12 +252,14 @@ def status(
                 output.emit({"campaigns": rows})
                 return
             output.warn_of_some(mailer.sender_warnings(), "mailer check")
+            output.say_only_to(mailer.settings.sending.only_to)
             _table(rows)
             return
         row = mailer.status(campaign)
         if json:
             output.emit(row)
         else:
+            output.say_only_to(mailer.settings.sending.only_to)
             show_ledger(row)
 
 

@@ -84,6 +84,7 @@ def serve(config: ConfigOption = None) -> None:
     with opened(config) as mailer:
         output.warn_of_some(mailer.sender_warnings(), "mailer check")
         web = mailer.settings.web
+        output.say_only_to(mailer.settings.sending.only_to)
         output.say(f"Readers: [bold]{output.plain(web.base_url)}[/] on {web.host}:{web.port}")
         output.say(f"Results: [bold]http://127.0.0.1:{web.admin_port}[/] (this machine only)")
         run(mailer)

@@ -24,7 +24,7 @@ _log = logging.getLogger(__name__)
 
 
 class Engine:
-    """N sending threads. With `until_done` they end when nothing is left; else only by `stop`."""
+    """N sending threads. With `until_done` they end when nothing is left; else by `stop` or `stopped`."""
 
     def __init__(
         self,
@@ -33,11 +33,13 @@ class Engine:
         threads: int | None = None,
         campaign_id: int | None = None,
         until_done: bool = False,
+        stopped: threading.Event | None = None,
     ) -> None:
         self._sending = sending
         self._campaign_id = campaign_id
         self._until_done = until_done
         self._stop = threading.Event()
+        self._asked = stopped or threading.Event()  # the caller's: looked at, never set
         self._news = threading.Condition()
         self._failure: BaseException | None = None
         self._threads = [
@@ -83,7 +85,7 @@ class Engine:
 
     def _work(self) -> None:
         owner = new_owner()
-        while not self._stop.is_set():
+        while not self._is_ending():
             try:
                 step = run_once(self._sending, owner, self._campaign_id)
             except Exception as failure:  # noqa: BLE001 - a thread of a server must outlive a full disk
@@ -108,8 +110,11 @@ class Engine:
             until = (step.wake_at - self._sending.clock()).total_seconds()
             seconds = min(max(until, 0.0), IDLE_SECONDS)
         with self._news:
-            if not self._stop.is_set():
+            if not self._is_ending():
                 self._news.wait(seconds)
+
+    def _is_ending(self) -> bool:
+        return self._stop.is_set() or self._asked.is_set()
 
 
 def run_campaign(
@@ -118,12 +123,15 @@ def run_campaign(
     *,
     threads: int | None = None,
     on_progress: Callable[[CampaignState], None] | None = None,
+    stopped: threading.Event | None = None,
 ) -> CampaignState:
-    """Work on one campaign until it is finished, paused or cancelled; where it stands then.
+    """Work on one campaign until it is finished, paused or cancelled, or `stopped`; where it stands then.
 
-    KeyboardInterrupt lets the calls in flight end and is raised again.
+    A stop and KeyboardInterrupt let the calls in flight end; the latter is raised again.
     """
-    with Engine(sending, threads=threads, campaign_id=campaign_id, until_done=True) as engine:
+    with Engine(
+        sending, threads=threads, campaign_id=campaign_id, until_done=True, stopped=stopped
+    ) as engine:
         while not engine.join(PROGRESS_SECONDS):
             if on_progress is not None:
                 on_progress(_state(sending, campaign_id))

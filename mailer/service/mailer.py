@@ -157,6 +157,10 @@ class Mailer:
         """What about the sender should be mended before a real campaign."""
         return sending.sender_warnings(self.rooms)
 
+    def require_ready(self) -> None:
+        """Raise when no campaign of this site could start as it is configured."""
+        sending.require_ready(self.rooms)
+
     def plan(
         self,
         issue: str | Issue | ImportReport,
@@ -195,9 +199,11 @@ class Mailer:
         """Let a campaign that was broken off or paused go on."""
         return sending.go_on(self.rooms, campaign)
 
-    def run_campaign(self, campaign: int, on_progress: sending.Progress | None = None) -> dict[str, Any]:
-        """Work until the campaign is finished, paused or cancelled; where it stands then."""
-        return sending.run(self.rooms, campaign, on_progress)
+    def run_campaign(
+        self, campaign: int, on_progress: sending.Progress | None = None, stopped: Event | None = None
+    ) -> dict[str, Any]:
+        """Work until the campaign is finished, paused or cancelled, or `stopped`; where it stands then."""
+        return sending.run(self.rooms, campaign, on_progress, stopped)
 
     def work(self, stopped: Event | None = None) -> list[dict[str, Any]]:
         """Go on with every campaign until `stopped` is set; without it until nothing is left to do."""

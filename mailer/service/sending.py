@@ -36,6 +36,12 @@ def sender_warnings(rooms: Rooms) -> list[str]:
     return [str(problem) for problem in warnings]
 
 
+def require_ready(rooms: Rooms) -> None:
+    """Refuse what would be refused at the start anyway, before anybody is asked. Raises NewsletterError."""
+    preflight.require_ready(rooms.settings)
+    SendGrid.of(rooms.settings).close()  # no key: refused before anything is frozen
+
+
 def unfinished(rooms: Rooms, issue: Issue) -> dict[str, Any] | None:
     """The campaign of an issue that is under way, or None."""
     if issue.issue_id is None:
@@ -47,11 +53,10 @@ def unfinished(rooms: Rooms, issue: Issue) -> dict[str, Any] | None:
 
 def start(rooms: Rooms, planned: PlannedCampaign) -> int:
     """Freeze a planned campaign; from here on workers may send. Raises NewsletterError."""
-    preflight.require_ready(rooms.settings)
+    require_ready(rooms)
     issue = planned.of_issue
     if issue.issue_id is None or issue.revision_id is None:
         raise NewsletterError("this issue is not stored.", cure="Import it first.")
-    SendGrid.of(rooms.settings).close()  # no key: refused before anything is frozen
     try:
         with rooms.database.ledger() as connection:
             campaign = campaigns.create(
@@ -101,7 +106,7 @@ def _freeze(rooms: Rooms, campaign: int) -> None:
 
 def go_on(rooms: Rooms, campaign: int) -> int:
     """Let a campaign that was broken off while preparing, or paused, go on."""
-    preflight.require_ready(rooms.settings)
+    require_ready(rooms)
     with rooms.database.reader() as connection:
         status = campaigns.status(connection, campaign).status
     if status == CampaignStatus.PREPARING:
@@ -112,15 +117,17 @@ def go_on(rooms: Rooms, campaign: int) -> int:
     return campaign
 
 
-def run(rooms: Rooms, campaign: int, on_progress: Progress | None) -> dict[str, Any]:
-    """Work on one campaign until it is finished, paused or cancelled; where it stands then."""
+def run(
+    rooms: Rooms, campaign: int, on_progress: Progress | None, stopped: Event | None = None
+) -> dict[str, Any]:
+    """Work on one campaign until it is finished, paused or cancelled, or `stopped`; where it stands then."""
 
     def told(state: CampaignState) -> None:
         if on_progress is not None:
             on_progress(state.as_json())
 
     with _sending(rooms) as ready:
-        return engine.run_campaign(ready, campaign, on_progress=told).as_json()
+        return engine.run_campaign(ready, campaign, on_progress=told, stopped=stopped).as_json()
 
 
 def work(rooms: Rooms, stopped: Event | None) -> list[dict[str, Any]]:

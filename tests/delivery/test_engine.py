@@ -79,3 +79,13 @@ def test_what_breaks_a_thread_is_raised(site: Site) -> None:
 
     with pytest.raises(RuntimeError, match="the disk is full"):
         run_campaign(site.send_by(Provider(before=break_down), clock=now), campaign_id, threads=1)
+
+
+def test_a_campaign_that_is_stopped_claims_nothing_more_and_lets_its_calls_end(site: Site) -> None:
+    campaign_id = small_chunks(site, 30)
+    stopped = threading.Event()
+    provider = Provider(before=stopped.set)
+    state = run_campaign(site.send_by(provider, clock=now), campaign_id, threads=1, stopped=stopped)
+    assert (state.status, state.accepted, state.waiting, state.held) == ("sending", 5, 25, 0)
+    assert len(provider.calls) == 1
+    assert run_campaign(site.send_by(Provider(), clock=now), campaign_id).accepted == 30

@@ -1,7 +1,9 @@
 """Sends that are broken off, doubled or asked for differently: one campaign, every letter once."""
 
 import json
+import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -13,11 +15,14 @@ from typing import Any
 
 import pytest
 
+from mailer import site as site_files
+from mailer.cli import EXIT_STOPPED
 from mailer.sandbox.server import SandboxServer
 from mailer.service import Mailer
 from subscribers.errors import NewsletterError
 from tests.conftest import ROOT
 from tests.delivery.test_refusals import refusing
+from tests.delivery.test_wire import OK, Server, serving
 from tests.journeys.conftest import Terminal
 
 READERS = 30
@@ -70,6 +75,44 @@ def test_a_send_killed_while_it_prepares_is_finished_by_the_next_worker_at_once(
     [done] = answer.document["campaigns"]
     assert (done["status"], done["frozen"], done["accepted"]) == ("finished", READERS, READERS)
     assert set(copies(sandbox).values()) == {1}
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_send_that_is_told_to_stop_lets_its_calls_end_and_says_how_to_go_on(
+    ready: Path, terminal: Terminal, number: signal.Signals
+) -> None:
+    site_files.set_keys(ready / "config.toml", {("sending", "chunk_size"): 5})
+    begun, go_on = threading.Event(), threading.Event()
+
+    def answer(server: Server, connection: socket.socket, _number: int) -> None:
+        while server.read(connection):
+            begun.set()
+            assert go_on.wait(60)
+            connection.sendall(OK)
+
+    with serving(answer) as server:
+        site_files.set_keys(ready / "config.toml", {("sendgrid", "host"): server.url})
+        sender = subprocess.Popen(
+            [sys.executable, "-m", "mailer", "send", "week-04", "--yes", "--json"],
+            cwd=ready,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert begun.wait(60)
+        sender.send_signal(number)
+        assert sender.stderr is not None
+        said = next(line for line in sender.stderr if "Stopping" in line)
+        go_on.set()
+        out, err = sender.communicate()
+        assert said == "Stopping; calls in flight end first.\n"
+        ledger = json.loads(out)
+        assert (sender.returncode, ledger["status"]) == (EXIT_STOPPED, "sending")
+        assert (ledger["accepted"], ledger["waiting"], ledger["held"]) == (5, READERS - 5, 0)
+        assert "'mailer send week-04' or 'mailer worker'" in err
+        assert terminal("worker", "--once").code == 0
+    assert terminal("status", "1", "--json").document["accepted"] == READERS
 
 
 def test_two_sends_at_the_same_moment_make_one_campaign_and_both_end_well(

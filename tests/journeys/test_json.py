@@ -135,6 +135,7 @@ def test_nobody_gets_an_issue_twice(
     terminal("send", "week-04", "--yes")
     again = terminal("send", "week-04", "--yes", "--json")
     assert again.code == 1
+    assert again.document["error"]["message"] == "nobody would get this issue: 4 already_sent."
     assert len(sandbox.mailbox.rows("SELECT * FROM letter")) == 4
 
 

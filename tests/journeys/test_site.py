@@ -101,6 +101,18 @@ def test_a_placeholder_sender_is_refused_at_sendgrids_own_host(
     assert "editor@example.com" in answer.document["error"]["message"]
 
 
+def test_what_could_not_start_is_refused_before_anybody_is_asked(
+    site: Path, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    terminal("import", "examples/week-04.md")
+    terminal("subscribers", "add", "ada@example.org", "--basis", "by hand")
+    assert terminal("send", "week-04", "--json").code == 2
+    monkeypatch.setenv("MAILER_WEB__BASE_URL", f"https://{'n' * 40}.example.com")
+    answer = terminal("send", "week-04", "--json")
+    assert answer.code == 1
+    assert "List-Unsubscribe" in answer.document["error"]["message"]
+
+
 def test_the_keys_of_the_sandbox_are_named_at_sendgrids_own_host(
     site: Path, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -142,6 +154,7 @@ def test_the_keys_of_the_sandbox_are_named_at_sendgrids_own_host(
         ("[web]\nport = '8000'", "[web] port"),
         ("[database]\nurl = 'sqlite://'", "[database] url"),
         ("[topics.all]\nname = 'x'", "'all'"),
+        ("[topics.none]\nname = 'x'", "For example [topics.car-t]."),
         ("[newsletter]\nimprint_url = 'javascript:alert(1)'", "https://www.example.com/imprint"),
         ("[newsletter]\nprivacy_url = 'not a url'", "[newsletter] privacy_url"),
         ("[newsletter]\nlogo_url = 'https://me@example.com/x.png'", "user name before the host"),
