@@ -27,7 +27,10 @@ ATTEMPT_ARG = "nl_a"  # the id of the call
 
 
 class Purpose(StrEnum):
-    """The door that a token opens; the value enters the HMAC and must never change."""
+    """The door that a token opens; no value may ever change.
+
+    Those of a letter choose a place in its HMAC by the name of a field; any other enters an HMAC of its own.
+    """
 
     READ = "read"  # /v, id of a delivery
     LEAVE = "leave"  # /u, id of a delivery: its campaign is what the reader left from
@@ -52,7 +55,9 @@ class LetterTokens(NamedTuple):
 # for all five, and a part of it says nothing about the others.
 LETTER = b"letter"
 LETTER_MAC_BYTES = MAC_BYTES * len(LetterTokens._fields)
-_PLACES = {name: MAC_BYTES * place for place, name in enumerate(LetterTokens._fields)}
+# A field that is no purpose's value fails here, at import: its tokens would open no door.
+_PLACES = {Purpose(name): MAC_BYTES * place for place, name in enumerate(LetterTokens._fields)}
+assert set(Purpose) - set(_PLACES) == {Purpose.TRACK_CAMPAIGN}
 LETTER_CHARACTERS = (1 + ID_BYTES + LETTER_MAC_BYTES) * 4 // 3
 
 
