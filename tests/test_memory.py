@@ -1,6 +1,7 @@
 """What a large job has freed goes back to the system."""
 
 import ctypes
+import resource
 import sys
 from pathlib import Path
 
@@ -13,7 +14,7 @@ BLOCK_BYTES = 8_000  # far below the size from which the C library asks the syst
 
 def resident_bytes() -> int:
     pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
-    return pages * 4096
+    return pages * resource.getpagesize()
 
 
 @pytest.mark.skipif(
