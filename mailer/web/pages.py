@@ -74,7 +74,7 @@ def page(
             newsletter=settings.newsletter,
             topics=settings.topics,
             root=urlsplit(settings.web.base_url).path.rstrip("/"),
-            held=held_together,
+            unbroken=unbroken,
             **values,
         )
     )
@@ -116,7 +116,7 @@ def as_header(url: str) -> str:
     return quote(url, safe="!#$%&'()*+,/:;=?@[]~-._")
 
 
-def held_together(words_of_title: str) -> Markup:
+def unbroken(words_of_title: str) -> Markup:
     """A title that no line break takes apart at a hyphen before one or two letters: CAR-T, IL-6."""
     parts = _HYPHENED.split(words_of_title)
     return Markup("").join(

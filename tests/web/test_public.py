@@ -16,7 +16,7 @@ from mailer.links import Purpose
 from mailer.service.rooms import Rooms
 from mailer.tables import campaigns, chunks
 from mailer.web.app import create_public_app
-from mailer.web.pages import held_together
+from mailer.web.pages import unbroken
 from mailer.web.server import WebServer
 from tests.tracking.sample import SLUG, Sample
 
@@ -86,10 +86,10 @@ def test_an_archived_issue_is_whole_with_its_stories_anchored(client: TestClient
     assert "/o/" not in shown
 
 
-def test_a_title_is_held_together_and_stays_text() -> None:
-    held = held_together("CAR-T <b>IL-6</b> & off-the-shelf")
+def test_a_title_is_unbroken_and_stays_text() -> None:
+    unbroken_title = unbroken("CAR-T <b>IL-6</b> & off-the-shelf")
     kept = '<span class="nowrap">CAR-T</span> &lt;b&gt;<span class="nowrap">IL-6</span>&lt;/b&gt;'
-    assert held == kept + " &amp; off-the-shelf"
+    assert unbroken_title == kept + " &amp; off-the-shelf"
 
 
 def test_the_home_page_says_what_this_is_and_how_to_join(client: TestClient, sample: Sample) -> None:
