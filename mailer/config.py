@@ -79,13 +79,21 @@ def _linked_or_none(value: str) -> str:
     return value and _linked(value)
 
 
-def _not_reserved(slug: str) -> str:
-    if slug in RESERVED_TOPICS:
-        raise ValueError(f"'{slug}' has a meaning of its own in files of readers and issues")
-    return slug
+def _not_reserved(name: str) -> str:
+    if name.strip().casefold() in RESERVED_TOPICS:
+        raise ValueError(f"'{name}' has a meaning of its own in files of readers and issues")
+    return name
+
+
+def _in_one_piece(name: str) -> str:
+    if "," in name or ";" in name:
+        raise ValueError("',' and ';' stand between the topics of a reader, so no name may hold one")
+    return name
 
 
 TopicSlug = Annotated[str, Field(pattern=_SLUG), AfterValidator(_not_reserved)]
+# Files name a topic by its slug or by this.
+TopicName = Annotated[str, AfterValidator(_in_one_piece), AfterValidator(_not_reserved)]
 WebAddress = Annotated[str, BeforeValidator(_url)]
 # What readers can follow; the same rule as for the addresses of an issue.
 LinkTarget = Annotated[str, AfterValidator(_linked)]
@@ -161,7 +169,7 @@ class SendgridTable(Table):
 
 
 class TopicTable(Table):
-    name: str
+    name: TopicName = Field(examples=["CAR-T"])
     sentence: str = ""
     # Chip colours: text and ground, in light and in dark.
     chip: Colour = "#1E40AF"

@@ -167,7 +167,7 @@ def topics_reader(
 
     @lru_cache(maxsize=CACHE)
     def read(cell: str) -> int | None:
-        words = _words(short_text(cell, "topics"), known)
+        words = _words(short_text(cell, "topics"))
         if not words:
             return None
         if choices.ALL_TOPICS in words:
@@ -212,13 +212,9 @@ def lists_reader(names: dict[str, str]) -> Callable[[str], str]:
     return read
 
 
-def _words(cell: str, known: Mapping[str, str]) -> list[str]:
-    """The parts of a topics cell, in small letters; a name may itself hold a comma."""
-    words = []
-    for part in cell.casefold().split(";"):
-        whole = part.strip()
-        words += [whole] if whole in known else [word.strip() for word in whole.split(",")]
-    return [word for word in words if word]
+def _words(cell: str) -> list[str]:
+    """The parts of a topics cell, in small letters; no name of a topic holds a comma or semicolon."""
+    return [word for part in re.split("[;,]", cell.casefold()) if (word := part.strip())]
 
 
 def _names(cell: str) -> list[str]:

@@ -80,3 +80,25 @@ def test_a_rule_that_is_too_large_is_not_saved(people: Path, terminal: Terminal)
     Path("rule.json").write_text(json.dumps({"any": [values] * 12}))
     assert terminal("segments", "add", "Large", "--rule", "rule.json").code == 1
     assert terminal("segments", "count", "large").code == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("Plasma cells, light chains", "',' and ';' stand between"),
+        ("Plasma; cells", "no name may hold one"),
+        ("All", "'All' has a meaning of its own"),
+        ("none", "'none' has a meaning of its own"),
+    ],
+)
+def test_a_topic_that_no_file_could_name_is_refused_where_it_is_declared(
+    site: Path, terminal: Terminal, name: str, said: str
+) -> None:
+    config = site / "config.toml"
+    lines = [*config.read_text().splitlines(), "[topics.plasma]", f'name = "{name}"']
+    config.write_text("\n".join(lines) + "\n")
+    error = terminal("topics", "list", "--json").document["error"]
+    assert (error["file"], error["line"]) == ("config.toml", len(lines))
+    assert error["field"] == "[topics.plasma] name"
+    assert said in error["message"]
+    assert error["cure"] == 'For example [topics.plasma] name = "CAR-T".'

@@ -152,7 +152,7 @@ def test_who_leaves_is_believed_whatever_their_topics_were(site: PeopleSite) -> 
         ("car-t;myeloma", ["car-t", "myeloma"]),
         ('"car-t, MYELOMA"', ["car-t", "myeloma"]),
         ("Car-T", ["car-t"]),
-        ('"Plasma cells, light chains;car-t"', ["car-t", "plasma"]),
+        ("Plasma Cells;car-t", ["car-t", "plasma"]),
         ("ALL", ["all"]),
         ("car-t;all", ["all"]),
         ("none", []),
@@ -163,7 +163,7 @@ def test_who_leaves_is_believed_whatever_their_topics_were(site: PeopleSite) -> 
 def test_topics_are_slugs_or_names_between_semicolons_or_commas(
     site: PeopleSite, cell: str, topics: list[str]
 ) -> None:
-    names = TOPICS | {"plasma": "Plasma cells, light chains"}
+    names = TOPICS | {"plasma": "Plasma cells"}
     site.import_rows(f"email,topics\njane@example.com,{cell}\n", topics=names)
     assert site.show("jane@example.com")["topics"] == topics
 
