@@ -18,6 +18,8 @@ from starlette.types import ASGIApp
 from subscribers.errors import NewsletterError
 
 START_SECONDS = 20.0
+# For the end of one that did not start: what its application waits for may never come.
+GIVE_UP_SECONDS = 5.0
 BACKLOG = 2_048
 
 LoopFactory = Callable[[], asyncio.AbstractEventLoop]
@@ -44,14 +46,17 @@ class ServerThread:
         self._thread = threading.Thread(target=self._run, args=(ready,), name=self._name, daemon=True)
         self._thread.start()
         if not ready.wait(START_SECONDS) or not self._all_started():
-            self.stop()
+            self._end(GIVE_UP_SECONDS)
             raise NewsletterError(f"the {self._name} server did not start.", cure="See the log above.")
 
     def stop(self) -> None:
         """End after the answers under way; a second call does nothing."""
+        self._end()
+
+    def _end(self, seconds: float | None = None) -> None:
         for server in self.servers:
             server.should_exit = True
-        self.join()
+        self.join(seconds)
         self._thread = None
         for each in self._sockets:
             each.close()
