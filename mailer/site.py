@@ -3,11 +3,12 @@
 import os
 import secrets
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from mailer.config import CONFIG_FILE, SANDBOX_KEY_PREFIX, SECRETS_FILE
+from mailer.config import CONFIG_FILE, ENV_PREFIX, SANDBOX_KEY_PREFIX, SECRETS_FILE
 from subscribers.errors import NewsletterError
 
 # Where the wheel carries what a site begins with; an editable install has it beside the package.
@@ -63,6 +64,21 @@ def lay_out(folder: Path) -> Site:
             cure="Choose a folder that you may write to.",
         ) from None
     return Site(folder, (CONFIG_FILE, SECRETS_FILE, ".gitignore", "templates/", "examples/"))
+
+
+def variables() -> list[str]:
+    """The `MAILER_…` variables that are set: commands obey them before a site's files."""
+    return sorted(name for name in os.environ if name.startswith(ENV_PREFIX))
+
+
+@contextmanager
+def without_variables() -> Iterator[None]:
+    """A site of its own: variables speak of another one, and of another database."""
+    passed_over = {name: os.environ.pop(name) for name in variables()}
+    try:
+        yield
+    finally:
+        os.environ.update(passed_over)
 
 
 def _secrets() -> str:

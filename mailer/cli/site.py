@@ -35,8 +35,14 @@ def init(
 ) -> None:
     """Lay out a site: config.toml, secrets.toml, templates, examples, an empty database."""
     from mailer.service import Mailer
+    from mailer.site import variables
 
     site = Mailer.init(folder)
+    if obeyed := variables():
+        output.warn(
+            "the site has a configuration and a database of its own; "
+            f"commands obey {', '.join(obeyed)} before them."
+        )
     if json:
         output.emit({"site": str(site.folder), "written": list(site.written)})
         return

@@ -6,7 +6,6 @@ are passed over: example readers belong in no other database than the demo's own
 """
 
 import contextlib
-import os
 import shutil
 import socket
 import tempfile
@@ -18,7 +17,6 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from mailer import site
 from mailer.cli import output, results, sending
-from mailer.config import ENV_PREFIX
 from mailer.demo.people import ExampleReaders, write_example_readers
 from mailer.sandbox import readers
 from mailer.service import Mailer
@@ -37,7 +35,9 @@ def play(folder: Path | None, *, stay: bool, as_json: bool) -> None:
 
     Raises NewsletterError when no letter left or nothing came back.
     """
-    with _no_variables(), _folder(folder) as place:
+    if passed_over := site.variables():
+        output.warn(f"the demo makes a site of its own and passes over {', '.join(passed_over)}.")
+    with site.without_variables(), _folder(folder) as place:
         mailer = new_site(place)
         try:
             with mailer.sandbox() as sandbox, web_of(mailer) as web:
@@ -49,21 +49,6 @@ def play(folder: Path | None, *, stay: bool, as_json: bool) -> None:
                     _stay(place, sandbox.url, web.admin_url, told["stats"]["campaign"], web.url)
         finally:
             mailer.close()
-
-
-@contextlib.contextmanager
-def _no_variables() -> Iterator[None]:
-    """Without the `MAILER_…` variables, which speak of another site."""
-    passed_over = {name: value for name, value in os.environ.items() if name.startswith(ENV_PREFIX)}
-    if passed_over:
-        names = ", ".join(sorted(passed_over))
-        output.warn(f"the demo makes a site of its own and passes over {names}.")
-    for name in passed_over:
-        del os.environ[name]
-    try:
-        yield
-    finally:
-        os.environ.update(passed_over)
 
 
 def require_a_whole_way(told: dict[str, Any]) -> None:

@@ -36,8 +36,9 @@ class Finding:
 def lay_out(folder: Path) -> site.Site:
     """A site that works at once: files, keys, an empty database, a sandbox whose events are believed."""
     laid = site.lay_out(folder)
-    settings = load_settings(folder / "config.toml")
-    sandbox = sandbox_of(settings)
+    with site.without_variables():
+        settings = load_settings(folder / "config.toml")
+        sandbox = sandbox_of(settings)
     site.write_webhook_key(folder, sandbox.public_key)
     sandbox.stop()
     database = Database(settings.database_url)

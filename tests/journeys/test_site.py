@@ -31,6 +31,20 @@ def test_init_overwrites_nothing(site: Path, terminal: Terminal) -> None:
     assert (site / "secrets.toml").read_bytes() == before
 
 
+def test_init_makes_its_own_database_whatever_the_variables_say(
+    tmp_path: Path, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = tmp_path / "live.db"
+    monkeypatch.setenv("MAILER_DATABASE__URL", f"sqlite:///{other}")
+    monkeypatch.setenv("MAILER_SANDBOX__DATABASE", str(tmp_path / "live-sandbox.db"))
+    answer = terminal("init", tmp_path / "new")
+    assert answer.code == 0
+    assert "commands obey" in answer.err
+    assert "MAILER_DATABASE__URL" in answer.err
+    assert not list(tmp_path.glob("live*"))
+    assert (tmp_path / "new/data/mailer.db").is_file()
+
+
 def test_two_sites_have_different_keys(tmp_path: Path, terminal: Terminal) -> None:
     for name in ("one", "two"):
         terminal("init", tmp_path / name)
