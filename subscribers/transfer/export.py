@@ -106,7 +106,7 @@ def _write(connection: Connection, file: IO[str], wanted: Select[Any]) -> int:
                 row.email,
                 row.name or "",
                 _topics(row, bits),
-                ";".join(on_lists.get(row.id, ())),
+                _lists_cell(on_lists.get(row.id, ())),
                 row.timezone or "",
                 "yes" if row.track_consent else "no",
                 *_consent(row, proofs.get(row.id, {})),
@@ -174,7 +174,7 @@ def _topics(row: Row[Any], bits: dict[str, int]) -> str:
 
 
 def _lists_of(connection: Connection, ids: Sequence[int]) -> dict[int, list[str]]:
-    """Names of lists, or their slugs where a name would not be read as itself."""
+    """Names of lists, or their slugs where a name would not be read as itself (a tab, two spaces)."""
     found: dict[int, list[str]] = {}
     query = (
         select(list_member.c.subscriber_id, mailing_list.c.slug, mailing_list.c.name)
@@ -183,9 +183,16 @@ def _lists_of(connection: Connection, ids: Sequence[int]) -> dict[int, list[str]
         .order_by(list_member.c.subscriber_id, mailing_list.c.slug)
     )
     for number, slug, name in connection.execute(query):
-        is_plain = name.isprintable() and not set(name) & set(";,\"'") and " ".join(name.split()) == name
-        found.setdefault(number, []).append(name if is_plain and lists.slug_of(name) == slug else slug)
+        is_itself = name.isprintable() and " ".join(name.split()) == name and lists.slug_of(name) == slug
+        found.setdefault(number, []).append(name if is_itself else slug)
     return found
+
+
+def _lists_cell(names: Sequence[str]) -> str:
+    """Names between semicolons; all of them in quotes, between commas, where one holds a mark of either."""
+    if not any(set(name) & set(";,\"'") for name in names):
+        return ";".join(names)
+    return ",".join('"' + name.replace('"', '""') + '"' for name in names)
 
 
 def _proofs_of(connection: Connection, ids: Sequence[int]) -> dict[int, dict[str, Row[Any]]]:
