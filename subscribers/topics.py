@@ -97,6 +97,17 @@ def readers_per_topic(connection: Connection, declared: Collection[str] = ()) ->
     return {slug: count + everything for slug, count in readers.items()}
 
 
+def choices(connection: Connection, slugs: Collection[str]) -> dict[str, int]:
+    """How many readers chose each of these topics, in their order; none of a topic that nobody chose."""
+    query = (
+        select(topic_choice.c.topic, func.count())
+        .where(topic_choice.c.topic.in_(slugs))
+        .group_by(topic_choice.c.topic)
+    )
+    found = {row[0]: row[1] for row in connection.execute(query)}
+    return {slug: found[slug] for slug in slugs if slug in found}
+
+
 def undeclared(connection: Connection, declared: Collection[str]) -> dict[str, int]:
     """Choices of topics that the configuration does not declare: slug -> how many readers."""
     query = select(topic_choice.c.topic, func.count()).group_by(topic_choice.c.topic)

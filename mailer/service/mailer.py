@@ -365,6 +365,10 @@ class Mailer:
         """Readers and stories of each topic."""
         return people.list_topics(self.rooms, composition.stories_per_topic(self.rooms))
 
+    def topics_to_join(self, old: str, new: str) -> dict[str, int]:
+        """How many chose each of two topics that a rename would join for good; nothing when it would not."""
+        return people.topics_to_join(self.rooms, old, new)
+
     def rename_topic(self, old: str, new: str) -> int:
         """Move the choices of one topic to another; how many."""
         return people.rename_topic(self.rooms, old, new)

@@ -12,8 +12,8 @@ from mailer.service.files import read_bytes
 from mailer.service.rooms import Rooms
 from subscribers import lists, roster, segments, suppression, topics, transfer
 from subscribers.addresses import parse_address
-from subscribers.choices import ALL_TOPICS
-from subscribers.errors import NewsletterError, NotFound
+from subscribers.choices import ALL_TOPICS, NO_TOPICS
+from subscribers.errors import NewsletterError, NotFound, Problem
 from subscribers.models import SuppressionReason
 from subscribers.segment_rules import LeafRegistry, nearest_or_all
 
@@ -48,12 +48,12 @@ def add(
         raise NewsletterError(
             "the basis is empty.", field="basis", cure="Say why you may write to this person."
         )
-    chosen = None if ALL_TOPICS in topics or not topics else tuple(declared(rooms, topics))
+    wanted = chosen(rooms, topics)
     person = roster.NewPerson(
         address=parse_address(address),
         basis=basis,
         name=name,
-        topics=chosen,
+        topics=None if wanted is None else tuple(sorted(wanted)),
         lists=tuple(lists),
         timezone=timezone,
         track_consent=track_consent,
@@ -65,10 +65,13 @@ def add(
 
 
 def chosen(rooms: Rooms, topics: Sequence[str] | None) -> frozenset[str] | None:
-    """The choice that these topics are; None: every topic, which "all" says as well as silence."""
+    """The choice that these topics are; None: every topic, which "all" says as well as silence.
+
+    As in a file of people, "none" is a choice too.
+    """
     if not topics or ALL_TOPICS in map(str.casefold, topics):
         return None
-    return frozenset(declared(rooms, topics))
+    return frozenset(declared(rooms, [topic for topic in topics if topic.casefold() != NO_TOPICS]))
 
 
 def declared(rooms: Rooms, wanted: Sequence[str]) -> list[str]:
@@ -137,7 +140,7 @@ def suppress(rooms: Rooms, *, address: str | None, file: Path | None, detail: st
 def add_to_list(rooms: Rooms, name: str, addresses: Sequence[str]) -> dict[str, Any]:
     """Make a list when it is missing, and put people on it."""
     with rooms.database.ledger() as connection:
-        ids = [roster.require(connection, address).id for address in addresses]
+        ids = _require_all(connection, addresses)
         slug = lists.create(connection, name, now=rooms.now())
         found = lists.get(connection, slug)
         added = lists.add_members(connection, found.id, ids, now=rooms.now())
@@ -150,8 +153,22 @@ def remove_from_list(rooms: Rooms, name: str, addresses: Sequence[str]) -> dict[
         found = lists.get(connection, name)
         if not addresses:
             return {"list": found.slug, "removed": lists.remove(connection, found.id)}
-        ids = [roster.require(connection, address).id for address in addresses]
+        ids = _require_all(connection, addresses)
         return {"list": found.slug, "removed": lists.remove_members(connection, found.id, ids)}
+
+
+def _require_all(connection: Connection, addresses: Sequence[str]) -> list[int]:
+    """The ids of people by their addresses. Raises NotFound naming every address that nobody has."""
+    ids: list[int] = []
+    problems: list[Problem] = []
+    for address in addresses:
+        try:
+            ids.append(roster.require(connection, address).id)
+        except NewsletterError as error:
+            problems.append(Problem(f"'{address}': {error.message}", field="address", cure=error.cure))
+    if problems:
+        raise NotFound.of(problems)
+    return ids
 
 
 def add_segment(rooms: Rooms, name: str, rule: Path) -> dict[str, Any]:
@@ -219,11 +236,23 @@ def list_topics(rooms: Rooms, stories: Mapping[str, int]) -> list[dict[str, Any]
     ]
 
 
-def rename_topic(rooms: Rooms, old: str, new: str) -> int:
-    """Move choices and segment rules of a topic to a declared one, each given by slug or name."""
+def topics_to_join(rooms: Rooms, old: str, new: str) -> dict[str, int]:
+    """How many chose each of two topics, when a rename would join them for good; else nothing."""
+    old_slug, new_slug = _rename(rooms, old, new)
+    with rooms.database.reader() as connection:
+        choices = topics.choices(connection, [old_slug, new_slug])
+    return choices if len(choices) == 2 else {}
+
+
+def _rename(rooms: Rooms, old: str, new: str) -> tuple[str, str]:
     (new_slug,) = declared(rooms, [new])
     with rooms.database.reader() as connection:
-        old_slug = known_topic(rooms, connection, old)
+        return known_topic(rooms, connection, old), new_slug
+
+
+def rename_topic(rooms: Rooms, old: str, new: str) -> int:
+    """Move choices and segment rules of a topic to a declared one, each given by slug or name."""
+    old_slug, new_slug = _rename(rooms, old, new)
     moved = topics.rename_topic(rooms.database, old_slug, new_slug)
     with rooms.database.ledger() as connection:
         segments.rename_topic(connection, old_slug, new_slug)

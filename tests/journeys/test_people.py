@@ -102,3 +102,45 @@ def test_a_topic_that_no_file_could_name_is_refused_where_it_is_declared(
     assert error["field"] == "[topics.plasma] name"
     assert said in error["message"]
     assert error["cure"] == 'For example [topics.plasma] name = "CAR-T".'
+
+
+@pytest.mark.parametrize("command", ["add", "remove"])
+def test_every_address_that_nobody_has_is_named(people: Path, terminal: Terminal, command: str) -> None:
+    assert terminal("lists", "add", "booth").code == 0
+    wanted = ("ada@example.com", "who@example.com", "bo@example.com", "nobody@example.com", "no address")
+    answer = terminal("lists", command, "booth", *wanted, "--json")
+    error = answer.document["error"]
+    assert (answer.code, error["field"]) == (1, "address")
+    assert [each["message"].split(":")[0] for each in error["all"]] == [
+        "'who@example.com'",
+        "'nobody@example.com'",
+        "'no address'",
+    ]
+    assert terminal("lists", "show", "booth", "--json").document["members"] == []
+
+
+@pytest.mark.parametrize(
+    ("said", "kept"), [("none", []), ("NONE", []), ("All", ["all"]), ("none,car-t", ["car-t"])]
+)
+def test_topics_are_said_by_hand_as_in_a_file(
+    people: Path, terminal: Terminal, said: str, kept: list[str]
+) -> None:
+    added = terminal(
+        "subscribers", "add", "cy@example.com", "--basis", "by hand", "--topics", said, "--json"
+    ).document
+    Path("one.csv").write_text(f'email,topics\ndi@example.com,"{said}"\n')
+    assert terminal("subscribers", "import", "one.csv", "--basis", "by file").code == 0
+    assert added["topics"] == topics(terminal, "di@example.com") == kept
+
+
+def test_two_topics_that_readers_chose_are_joined_only_when_that_is_confirmed(
+    people: Path, terminal: Terminal
+) -> None:
+    add = ("subscribers", "add", "cy@example.com", "--basis", "by hand", "--topics", "myeloma")
+    assert terminal(*add).code == 0
+    asked = terminal("topics", "rename", "car-t", "myeloma")
+    assert (asked.code, "'car-t' (1 chose it) and 'myeloma' (1 chose it)" in asked.err) == (2, True)
+    assert topics(terminal, "ada@example.com") == ["car-t"]
+    joined = terminal("topics", "rename", "car-t", "myeloma", "--yes", "--json")
+    assert joined.document["moved"] == 1
+    assert topics(terminal, "ada@example.com") == ["myeloma"]
