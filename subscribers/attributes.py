@@ -71,6 +71,11 @@ def _row(subscriber_id: int, pair: Pair) -> dict[str, int]:
     return {"attribute_id": id_of(*pair), "subscriber_id": subscriber_id}
 
 
+def names(connection: Connection) -> list[str]:
+    """Every attribute that anybody has."""
+    return list(connection.execute(select(attribute.c.name).distinct().order_by(attribute.c.name)).scalars())
+
+
 def holders(name: str, values: Collection[str]) -> Select[Any]:
     """The ids of everybody who has one of these values, each once."""
     return _holders(attribute_holder.c.attribute_id.in_([id_of(name, value) for value in values]))

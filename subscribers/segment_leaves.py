@@ -5,8 +5,9 @@ Every condition here is true or false of everybody; what is known of some reader
 who clicked) is the mailer's and lives upstairs.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
+from functools import cache, partial
 from typing import Any
 from zoneinfo import available_timezones
 
@@ -24,6 +25,7 @@ from subscribers.segment_rules import (
     declared_value,
     json_kind,
     keyed_value,
+    nearest_or_all,
     number_value,
     text_value,
     true_or_false,
@@ -35,8 +37,11 @@ MAX_DAYS = 36_525
 MAX_CHOICES = 500  # values of one list argument
 
 
-def own_leaves(connection: Connection, topics: Mapping[str, str]) -> LeafRegistry:
-    """The conditions on people; `topics` maps declared slugs to their names."""
+def own_leaves(connection: Connection, topics: Mapping[str, str], *, is_new: bool = False) -> LeafRegistry:
+    """The conditions on people; `topics` maps declared slugs to their names.
+
+    A rule that `is_new` names attributes that somebody has: those of a saved one may have gone since.
+    """
     bits = {row.slug: row.bit for row in connection.execute(select(topic))}
     lists = {row.slug: (row.id, row.name) for row in connection.execute(select(mailing_list))}
     return registry(
@@ -44,7 +49,7 @@ def own_leaves(connection: Connection, topics: Mapping[str, str]) -> LeafRegistr
             _topic(topics, bits),
             _all_topics(),
             _list(lists),
-            _attribute(),
+            _attribute(cache(partial(attributes.names, connection)) if is_new else None),
             _status(),
             _zone(),
             _joined_since(),
@@ -124,12 +129,14 @@ def _list(lists: Mapping[str, tuple[int, str]]) -> Leaf:
     )
 
 
-def _attribute() -> Leaf:
+def _attribute(names: Callable[[], Sequence[str]] | None) -> Leaf:
     tests = ("is", "is_one_of", "contains")
 
     def read(value: Any) -> tuple[str, str, tuple[str, ...]]:
         keyed = keyed_value(value, "'attribute'", required=("name",), optional=tests)
         name = text_value(keyed["name"], "the name of an attribute", ".name")
+        if names is not None and name not in names():
+            raise Refused(f"no reader has '{name}'.", nearest_or_all(name, names()), at=".name")
         given = [test for test in tests if test in keyed]
         if len(given) != 1:
             raise Refused(f"'attribute' needs a name and one of {', '.join(tests)}.")

@@ -101,7 +101,7 @@ def add(
     address: AddressArgument,
     basis: Annotated[str, typer.Option(help="Why you may write to them; kept as proof.", metavar="TEXT")],
     name: Annotated[str, typer.Option(help="Name.", metavar="TEXT")] = "",
-    topics: Annotated[str, typer.Option(help="Topics, as a,b; all (default) or none.", metavar="A,B")] = "all",
+    topics: Annotated[str, typer.Option(help="Topics, as a,b; or all, or none.", metavar="A,B")] = "all",
     lists: Annotated[str, typer.Option("--lists", help="Lists, as a,b.", metavar="A,B")] = "",
     timezone: Annotated[str, typer.Option(help="Zone of the reader.", metavar="ZONE")] = "",
     track_consent: Annotated[

@@ -57,13 +57,13 @@ from subscribers.tables import consent, subscriber
 MAX_ID = 2**31 - 1
 
 
-def registry(connection: Connection, settings: Settings) -> LeafRegistry:
-    """Every condition that a rule may use on this site, made for one connection."""
+def registry(connection: Connection, settings: Settings, *, is_new: bool = False) -> LeafRegistry:
+    """Every condition that a rule may use on this site, made for one connection; see `own_leaves`."""
     topics = {slug: topic.name for slug, topic in settings.topics.items()}
     individual = settings.tracking.individual
     return by_name(
         [
-            *own_leaves(connection, topics).values(),
+            *own_leaves(connection, topics, is_new=is_new).values(),
             _within_days("opened", subscriber.c.last_engaged_on, individual),
             _within_days("clicked", subscriber.c.last_clicked_on, individual),
             _clicked(connection, individual),

@@ -175,7 +175,7 @@ def add_segment(rooms: Rooms, name: str, rule: Path) -> dict[str, Any]:
     """Save a rule from a file, once it has been counted; its words and how many it picks now."""
     source = read_bytes(rule)
     with rooms.database.reader() as connection:
-        leaves = rooms.leaves(connection)
+        leaves = rooms.leaves(connection, is_new=True)
         parsed = segments.parse_rule(source, leaves, file=str(rule))
         try:
             segments.count(connection, parsed, leaves, rooms.now())

@@ -38,9 +38,12 @@ class Rooms:
         secrets = [secret.get_secret_value() for secret in settings.web.secrets]
         return cls(settings, database, Tokens(secrets), doors_of(settings), now)
 
-    def leaves(self, connection: Connection) -> LeafRegistry:
-        """Every condition a segment may use on this site: on people, and on what they received and did."""
-        return registry(connection, self.settings)
+    def leaves(self, connection: Connection, *, is_new: bool = False) -> LeafRegistry:
+        """Every condition a segment may use on this site: on people, and on what they received and did.
+
+        A rule that `is_new` may name only attributes that somebody has.
+        """
+        return registry(connection, self.settings, is_new=is_new)
 
     @property
     def suppression_key(self) -> str:

@@ -76,9 +76,12 @@ def test_an_unknown_list_is_named_before_anything_is_asked(people: Path, termina
 
 
 def test_a_rule_that_is_too_large_is_not_saved(people: Path, terminal: Terminal) -> None:
+    Path("one.csv").write_text("email,country\nada@example.com,FR\n")
+    assert terminal("subscribers", "import", "one.csv", "--basis", "by file").code == 0
     values = {"attribute": {"name": "country", "is_one_of": [f"C{number}" for number in range(500)]}}
     Path("rule.json").write_text(json.dumps({"any": [values] * 12}))
-    assert terminal("segments", "add", "Large", "--rule", "rule.json").code == 1
+    answer = terminal("segments", "add", "Large", "--rule", "rule.json")
+    assert (answer.code, "more than 5,000 values" in answer.err) == (1, True)
     assert terminal("segments", "count", "large").code == 1
 
 
@@ -144,3 +147,17 @@ def test_two_topics_that_readers_chose_are_joined_only_when_that_is_confirmed(
     joined = terminal("topics", "rename", "car-t", "myeloma", "--yes", "--json")
     assert joined.document["moved"] == 1
     assert topics(terminal, "ada@example.com") == ["myeloma"]
+
+
+def test_a_new_rule_names_only_attributes_that_somebody_has(people: Path, terminal: Terminal) -> None:
+    Path("one.csv").write_text("email,Country\nada@example.com,FR\n")
+    assert terminal("subscribers", "import", "one.csv", "--basis", "by file").code == 0
+    rule = Path("rule.json")
+    rule.write_text(json.dumps({"all": [{"attribute": {"name": "country", "is": "FR"}}]}))
+    refused = terminal("segments", "add", "French", "--rule", "rule.json")
+    assert refused.code == 1
+    assert "all[0].attribute.name: no reader has 'country'. Did you mean 'Country'?" in refused.err
+    rule.write_text(json.dumps({"all": [{"attribute": {"name": "Country", "is": "FR"}}]}))
+    assert terminal("segments", "add", "French", "--rule", "rule.json").code == 0
+    assert terminal("subscribers", "erase", "ada@example.com", "--yes").code == 0
+    assert terminal("segments", "count", "french", "--json").document["count"] == 0
