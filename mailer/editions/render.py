@@ -17,7 +17,7 @@ from mailer.editions.content import EditionContent
 from mailer.editions.inline import html_of, inline_css
 from mailer.editions.layout import lay_out
 from mailer.editions.links import PreviewLinks, fill, longest_bytes, sample_values
-from mailer.editions.standins import StandIns, stand_in_for_values
+from mailer.editions.standins import StandIns, held, stand_in_for_values
 from mailer.editions.text import underline, wrap
 from mailer.links import Links, Slot, Slots, doors_of
 from mailer.templates import environment
@@ -43,7 +43,7 @@ def render(content: EditionContent, settings: Settings, links: Links, slots: Slo
     letter = lay_out(content, settings, links)
     stand_ins = StandIns()
     mjml = _printed(
-        environment(settings, finalize=stand_in_for_values),
+        _mjml_environment(environment(settings, finalize=stand_in_for_values)),
         MJML_TEMPLATE,
         letter=letter,
         reader_name=slots.key(Slot.NAME_HTML),
@@ -81,6 +81,13 @@ def _preview_slots(content: EditionContent, settings: Settings) -> Slots:
     texts = repr((content, settings.newsletter))
     nonces = (f"preview{number}" for number in count())
     return Slots(next(nonce for nonce in nonces if nonce not in texts))
+
+
+@lru_cache(maxsize=32)
+def _mjml_environment(base: Environment) -> Environment:
+    made = base.overlay()
+    made.filters = base.filters | {"held": held}
+    return made
 
 
 @lru_cache(maxsize=32)

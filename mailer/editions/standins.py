@@ -18,6 +18,10 @@ _MARKS = re.compile(rf"{_MARK}([0-9]{{5,}})x")
 _ESCAPES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;"})
 
 
+# Short words whose hyphen is no place to break: CAR-T, anti-CD38, T-cell. Longer ones must fit a phone.
+_HYPHENATED = re.compile(r"(?<![\w-])(?=[A-Z]-\w|\w[\w-]*-[A-Z])[\w-]{3,10}(?![\w-])")
+
+
 class StandIns:
     """The values of one rendering, in the order in which the template printed them."""
 
@@ -37,6 +41,18 @@ class StandIns:
 
     def _value(self, mark: re.Match[str]) -> str:
         return self._values[int(mark[1])].translate(_ESCAPES)
+
+
+@pass_context
+def held(context: Context, value: str) -> Markup:
+    """A text whose words like CAR-T stay on one line, for places that are no attribute."""
+    stand_in = context["stand_ins"].stand_in
+    pieces, at = [], 0
+    for word in _HYPHENATED.finditer(value):
+        kept = f'<span style="white-space:nowrap">{stand_in(word[0])}</span>'
+        pieces += [stand_in(value[at : word.start()]), kept]
+        at = word.end()
+    return Markup("".join([*pieces, stand_in(value[at:])]))  # noqa: S704 - stand-ins are plain ASCII
 
 
 @pass_context

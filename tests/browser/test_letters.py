@@ -85,6 +85,8 @@ def letters() -> dict[str, str]:
 
 
 LETTERS = letters()
+# A word that would break at its hyphen, at every place of a line.
+HYPHENATED = " ".join(f"{'x' * length} CAR-T" for length in range(1, 40))
 
 
 @pytest.fixture(scope="module")
@@ -114,6 +116,20 @@ def test_nothing_sticks_out_on_a_phone(browser: Any, name: str) -> None:
         page.set_viewport_size({"width": width, "height": 900})
         assert page.evaluate("document.documentElement.scrollWidth") <= width
     page.close()
+
+
+@pytest.mark.parametrize("width", [375, 700])
+def test_a_short_word_with_a_hyphen_stays_on_one_line(browser: Any, width: int) -> None:
+    settings = shop()
+    texts = dict.fromkeys(("title", "key_point", "context", "implication"), HYPHENATED)
+    page = opened(browser, render_preview(one_story(settings, **texts), settings).html, width=width)
+    lines = page.evaluate(
+        "[...document.querySelectorAll('span')].filter(e => e.textContent == 'CAR-T')"
+        ".map(e => e.getClientRects().length)"
+    )
+    page.close()
+    assert len(lines) >= 4 * 39
+    assert set(lines) == {1}
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -18,6 +18,7 @@ from mailer.templates import direction, language_tag
 from tests.editions.cascade import dark_rules, declared_colours, outlook_rules, painted, style_blocks
 from tests.editions.letters import letter, one_story, parsed, rich_week, shop
 from tests.editions.makers import TOPICS
+from tests.editions.makers import story as made_story
 
 GMAIL_READS_STYLE_BYTES = 8_192
 MINIMUM_CONTRAST = 4.5
@@ -285,3 +286,17 @@ def test_lines_without_an_address_or_date_leave_no_trace(settings: Settings) -> 
     for word in ("Imprint", "Privacy", "None", "References</h2></td>"):
         assert word not in html
     assert 'href=""' not in html
+
+
+@pytest.mark.parametrize("word", ["CAR-T", "anti-CD38", "T-cell", "pre-B-ALL"])
+def test_short_words_with_a_hyphen_are_held_together(word: str) -> None:
+    told = f"A <b>{word}</b> study & more"
+    told_story = made_story(1, told, key_point=told, context=told)
+    shown = letter(intro=(told,), stories=[told_story], topics={1: ["car-t"]}).html
+    held = f'A &lt;b&gt;<span style="white-space:nowrap">{word}</span>&lt;/b&gt; study &amp; more'
+    assert shown.count(held) >= 4
+
+
+@pytest.mark.parametrize("word", ["BCMA-directed", "well-known", "Waldenstroem-Erkrankung"])
+def test_longer_compounds_may_break_so_that_they_fit_a_phone(word: str) -> None:
+    assert "white-space:nowrap" not in letter(intro=(f"A {word} study.",)).html.partition(word)[0][-60:]
