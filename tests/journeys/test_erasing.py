@@ -1,6 +1,7 @@
 """Erased to the last byte, also while another process is reading the database."""
 
 import json
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 
 from mailer import dialect
 from mailer.service import Mailer, erasing
+from mailer.serving import clock_of
 from tests.journeys.conftest import Terminal
 
 PEOPLE = (
@@ -83,6 +85,21 @@ def test_a_process_that_runs_later_finishes_an_erasure(
     reading("COMMIT")
     with Mailer.open(people / "config.toml") as restarted:
         assert erasing.empty_log(restarted.database)
+        assert b"ben@example.com" not in bytes_of(people)
+
+
+def test_the_clock_of_a_running_site_finishes_an_erasure(
+    people: Path, reading: Callable[[str], object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(erasing, "LOOK_SECONDS", 0.05)
+    with Mailer.open(people / "config.toml") as running:
+        clock = clock_of(running)
+        clock.start()
+        reading("COMMIT")
+        given_up = time.monotonic() + 30
+        while b"ben@example.com" in bytes_of(people) and time.monotonic() < given_up:
+            time.sleep(0.02)
+        clock.stop()
         assert b"ben@example.com" not in bytes_of(people)
 
 
