@@ -41,9 +41,7 @@ def clock_of(mailer: Mailer) -> Clock:
     clock.every(LATE_SECONDS, lambda now: late.link_late(mailer.database, now), name="link late events")
     clock.every(LATE_SECONDS, lambda _now: _settle_doubts(mailer), name="settle held chunks with events")
     clock.every(TAKE_UP_SECONDS, lambda now: take_up(mailer.rooms, now), name="take up broken-off freezes")
-    clock.every(
-        erasing.LOOK_SECONDS, lambda _now: erasing.empty_log(mailer.database), name="finish erasures"
-    )
+    clock.every(erasing.LOOK_SECONDS, lambda _now: erasing.empty_log(mailer.database), name="finish erasures")
     clock.every(COUNT_SECONDS, lambda now: counts.refresh(mailer.database, now=now), name="renew numbers")
     clock.every(LOG_SECONDS, lambda _now: mailer.database.tend_log(), name="bring the log home")
     return clock
