@@ -14,7 +14,7 @@ from mailer.sandbox.options import QUIET
 from mailer.sandbox.readers import play
 from tests.sandbox.conftest import Desk, Receiver, mail, person
 
-EVIL = "<script>document.title='gone'</script><img src=x onerror=alert(1)>\"'&{{ 7*7 }}"
+EVIL = "<script>document.title='gone'</script><img src=x onerror=alert(1)>\"'&{{ 97*1031 }}"
 
 
 def page(desk: Desk, path: str, status: int = 200) -> str:
@@ -216,7 +216,7 @@ def test_no_string_of_a_letter_becomes_markup_of_the_page(desk: Desk, view: str)
     text = page(desk, paths.get(view, f"/letters/{number}?view={view}"))
     tags = Tags(text).found
     assert "script" not in [tag for tag, _ in tags]
-    assert "49" not in re.findall(r"\{\{ 7\*7 \}\}|\b49\b", text)
+    assert "100007" not in text  # what a template would have made of it
     for tag, attributes in tags:
         assert not [name for name in attributes if name.startswith("on") or name == "style"], tag
         for name in ("href", "src"):
