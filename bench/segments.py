@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from bench.world import NOW, READERS, TOPICS, build
-from mailer.config import Settings, TopicTable
+from mailer.config import Settings
+from mailer.config_tables import TopicTable
 from mailer.database import Database
 from mailer.insight import counts
 from mailer.insight.leaves import registry

@@ -10,22 +10,11 @@ import tomllib
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Any, Literal
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from typing import Any
+from zoneinfo import ZoneInfo
 
 import orjson
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    SecretStr,
-    ValidationError,
-    create_model,
-    field_validator,
-    model_validator,
-)
+from pydantic import BaseModel, Field, ValidationError, create_model, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -34,7 +23,25 @@ from pydantic_settings import (
 )
 
 from mailer.config_errors import refusal
-from mailer.urls import fault_of
+from mailer.config_tables import (
+    AlertsTable,
+    ApprovalTable,
+    DatabaseTable,
+    EditionsTable,
+    HeadingsTable,
+    LinksTable,
+    LogsTable,
+    NewsletterTable,
+    SandboxTable,
+    ScheduleTable,
+    SendgridTable,
+    SendingTable,
+    Table,
+    TopicSlug,
+    TopicTable,
+    TrackingTable,
+    WebTable,
+)
 from subscribers.errors import NewsletterError
 from subscribers.nearest import did_you_mean
 
@@ -45,200 +52,9 @@ CONFIG_VARIABLE = "MAILER_CONFIG"
 # How the API key of a new site begins: the sandbox takes it, SendGrid gave it to nobody.
 SANDBOX_KEY_PREFIX = "SG.sandbox-"
 
-# RFC 8058 links are cut by SendGrid when the header value has 78 bytes or more (design, decision 8).
-LIST_UNSUBSCRIBE_MAX_BYTES = 77
-# `<` + base + `/u/` + 24-character token + `>`
-LIST_UNSUBSCRIBE_FIXED_BYTES = 1 + len("/u/") + 24 + 1
-
-# What a cell of a CSV file or the front matter of an issue says instead of a topic.
-RESERVED_TOPICS = frozenset({"all", "none", "everyone"})
-
 # What Python's TOML reader says of a table or key that stands in a file more than once.
 _TWICE = re.compile("twice|overwrite|redefine|mutate|immutable", re.IGNORECASE)
 _TWICE_CURE = "A table or key stands once: put all its lines under one heading, for example [web]."
-
-_SLUG = r"^[a-z0-9]+(?:-[a-z0-9]+)*$"
-_COLOUR = r"^#[0-9A-Fa-f]{6}$"
-
-Colour = Annotated[str, Field(pattern=_COLOUR)]
-
-
-def _url(value: object) -> object:
-    if isinstance(value, str) and value and not value.startswith(("http://", "https://")):
-        raise ValueError("must begin with https:// (or http:// on this machine)")
-    return _linked(value).rstrip("/") if isinstance(value, str) and value else value
-
-
-def _linked(value: str) -> str:
-    if (fault := fault_of(value)) is not None:
-        raise ValueError(f"the address {fault}")
-    return value
-
-
-def _linked_or_none(value: str) -> str:
-    return value and _linked(value)
-
-
-def _not_reserved(name: str) -> str:
-    if name.strip().casefold() in RESERVED_TOPICS:
-        raise ValueError(f"'{name}' has a meaning of its own in files of readers and issues")
-    return name
-
-
-def _in_one_piece(name: str) -> str:
-    if "," in name or ";" in name:
-        raise ValueError("',' and ';' stand between the topics of a reader, so no name may hold one")
-    return name
-
-
-TopicSlug = Annotated[str, Field(pattern=_SLUG), AfterValidator(_not_reserved)]
-# Files name a topic by its slug or by this.
-TopicName = Annotated[str, AfterValidator(_in_one_piece), AfterValidator(_not_reserved)]
-WebAddress = Annotated[str, BeforeValidator(_url)]
-# What readers can follow; the same rule as for the addresses of an issue.
-LinkTarget = Annotated[str, AfterValidator(_linked)]
-OptionalLink = Annotated[str, AfterValidator(_linked_or_none)]
-
-
-class Table(BaseModel):
-    """One table of config.toml; a key nobody declared is refused."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
-
-
-class NewsletterTable(Table):
-    name: str = "Hematology Weekly"
-    tagline: str = ""
-    from_name: str = "Hematology Weekly"
-    from_email: str = "editor@example.com"
-    reply_to: str = ""
-    postal_address: str = ""
-    imprint_url: OptionalLink = Field("", examples=["https://www.example.com/imprint"])
-    privacy_url: OptionalLink = Field("", examples=["https://www.example.com/privacy"])
-    logo_url: OptionalLink = Field("", examples=["https://www.example.com/logo.png"])
-    brand_colour: Colour = "#1D4ED8"
-    language: str = "en"
-    timezone: str = "Europe/Paris"
-
-    @field_validator("timezone")
-    @classmethod
-    def _zone_exists(cls, value: str) -> str:
-        try:
-            ZoneInfo(value)
-        except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-            raise ValueError(f"'{value}' is no time zone; for example 'Europe/Paris'") from error
-        return value
-
-
-class WebTable(Table):
-    host: str = "127.0.0.1"
-    port: int = Field(default=8000, ge=1, le=65535)
-    # Results pages, until accounts exist: loopback only, whatever `host` says.
-    admin_port: int = Field(default=8001, ge=1, le=65535)
-    base_url: WebAddress = "http://127.0.0.1:8000"
-    short_base_url: WebAddress = ""
-    # The first signs, all verify: links of letters already sent keep working when a key is added.
-    secrets: tuple[SecretStr, ...] = ()
-
-    @property
-    def list_unsubscribe_base(self) -> str:
-        return self.short_base_url or self.base_url
-
-
-class DatabaseTable(Table):
-    # May carry a password: never shown.
-    url: str = Field(default="sqlite:///data/mailer.db", repr=False, pattern=r"^sqlite:///.+")
-    # Hashes of people who must never be mailed; never rotated, kept apart from `web.secrets`.
-    suppression_key: SecretStr = SecretStr("")
-
-
-class SendgridTable(Table):
-    host: WebAddress = "http://127.0.0.1:8025"
-    api_key: SecretStr = SecretStr("")
-    webhook_public_key: str = ""
-    # One call, from the first byte to the last, by the monotonic clock; shorter than the lease.
-    deadline_seconds: float = Field(default=60.0, gt=0, le=170)
-
-    @field_validator("api_key")
-    @classmethod
-    def _key_fits_a_header(cls, value: SecretStr) -> SecretStr:
-        key = value.get_secret_value()
-        if not key.isascii() or " " in key or not (key.isprintable() or not key):
-            raise ValueError("holds a space, a line break or a character that no key has")
-        return value
-
-
-class TopicTable(Table):
-    name: TopicName = Field(examples=["CAR-T"])
-    sentence: str = ""
-    # Chip colours: text and ground, in light and in dark.
-    chip: Colour = "#1E40AF"
-    chip_ground: Colour = "#DBEAFE"
-    chip_dark: Colour = "#DCE8FF"
-    chip_ground_dark: Colour = "#1B357A"
-    keywords: tuple[str, ...] = ()
-    weak_keywords: tuple[str, ...] = ()
-    # Names that hold a keyword and mean something else.
-    passed_over: tuple[str, ...] = ()
-
-
-class HeadingsTable(Table):
-    """Headings and labels that the parser knows, beside its own; any letter case."""
-
-    contents: tuple[str, ...] = ("In Today's Newsletter", "In This Issue", "In this week's newsletter")
-    dive_deeper: tuple[str, ...] = ("Dive deeper",)
-    why_it_matters: tuple[str, ...] = ("Why it matters",)
-    faq: tuple[str, ...] = ("FAQ", "FAQs", "Q&A", "Frequently asked questions", "Questions and answers")
-    keywords: tuple[str, ...] = (
-        "Entities / Keywords",
-        "Entities/Keywords",
-        "Entities & Keywords",
-        "Entities and Keywords",
-        "Keywords",
-        "Entities",
-    )
-    references: tuple[str, ...] = ("References", "Sources", "Reference", "Source")
-    context: tuple[str, ...] = ("Context", "Background")
-    key_point: tuple[str, ...] = ("Key point", "Key points")
-    implication: tuple[str, ...] = ("Implication", "Implications")
-
-
-class EditionsTable(Table):
-    numbering: Literal["renumber", "original"] = "renumber"
-    minimum_topic_stories: int = Field(default=1, ge=0)
-    when_empty: Literal["skip", "full"] = "skip"
-    maximum: int = Field(default=500, ge=1)
-
-
-class LinksTable(Table):
-    # Label of a line without its emoji, or one whole sentence of it -> where it leads.
-    targets: Mapping[str, LinkTarget] = Field(default_factory=dict, examples=["https://www.example.com/page"])
-    utm: Mapping[str, str] = Field(default_factory=dict)
-    utm_hosts: tuple[str, ...] = ()
-
-
-class TrackingTable(Table):
-    individual: Literal["with-consent", "everyone", "nobody"] = "with-consent"
-
-
-class SendingTable(Table):
-    chunk_size: int = Field(default=1000, ge=1, le=1000)
-    threads: int = Field(default=8, ge=1, le=64)
-    lease_seconds: float = Field(default=180.0, gt=0)
-    # A staging copy mails nobody but these addresses and "@domains".
-    only_to: tuple[str, ...] = ()
-
-
-class SandboxTable(Table):
-    host: str = "127.0.0.1"
-    port: int = Field(default=8025, ge=1, le=65535)
-    database: str = "data/sandbox.db"
-    # Whether the 10,000 bytes of custom args are counted per message or per request.
-    custom_args_limit: Literal["message", "request"] = "message"
-    # Where its signed events go; empty: `[web] base_url` + /webhooks/sendgrid.
-    webhook_url: str = ""
-    # Whether readers act on their own: letters arrive, some people open, click, bounce and leave.
-    play: bool = True
 
 
 class _TomlFiles(PydanticBaseSettingsSource):
@@ -276,6 +92,10 @@ class Settings(BaseSettings):
     links: LinksTable = LinksTable()
     tracking: TrackingTable = TrackingTable()
     sending: SendingTable = SendingTable()
+    schedule: ScheduleTable = ScheduleTable()
+    approval: ApprovalTable = ApprovalTable()
+    alerts: AlertsTable = AlertsTable()
+    logs: LogsTable = LogsTable()
     sandbox: SandboxTable = SandboxTable()
 
     # Folder of config.toml: everything relative is relative to it. Not a key of the file.

@@ -60,6 +60,7 @@ class AttemptOutcome(StrEnum):
     REFUSED = "refused"  # an answer that proves nothing was queued
     NOT_SENT = "not_sent"  # proof that no byte of the request left
     UNCERTAIN = "uncertain"
+    WITHDRAWN = "withdrawn"  # its fence was cancelled before it could go: as good as not sent
 
 
 class Handover(StrEnum):
@@ -88,6 +89,13 @@ class Verdict(StrEnum):
     HUMAN = "human"
     MACHINE = "machine"
     UNKNOWN = "unknown"
+
+
+class FenceState(StrEnum):
+    OPEN = "open"  # takes chunks
+    CANCELLING = "cancelling"  # takes none any more; nobody knows yet that SendGrid cancelled it
+    CANCELLED = "cancelled"  # SendGrid said so (201): nothing of it goes
+    SPENT = "spent"  # its time has come: what was accepted has gone
 
 
 class Issue(SQLModel, table=True):
@@ -130,6 +138,14 @@ class Campaign(SQLModel, table=True):
             sqlite_where=text("status NOT IN ('finished', 'cancelled')"),
             postgresql_where=text("status NOT IN ('finished', 'cancelled')"),
         ),
+        # However many clocks tick: one campaign for an occurrence, unless it was cancelled.
+        Index(
+            "uq_campaign_occurrence",
+            "occurrence_id",
+            unique=True,
+            sqlite_where=text("occurrence_id IS NOT NULL AND status <> 'cancelled'"),
+            postgresql_where=text("occurrence_id IS NOT NULL AND status <> 'cancelled'"),
+        ),
     )
     id: int | None = Field(default=None, primary_key=True)
     issue_id: int = Field(foreign_key="issue.id")
@@ -149,6 +165,16 @@ class Campaign(SQLModel, table=True):
     finished_at: datetime | None = Field(default=None, sa_column=Column(UTCTime))
     # What the letters said of themselves at the freeze: from, reply-to (JSON), so that every call agrees.
     sender: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))
+    created_by: str = Field(default="", sa_column=Column(String, nullable=False, server_default=""))
+    occurrence_id: int | None = None  # when it goes; None: at once
+    # What was approved, where approval is needed: other templates than those pause it.
+    approval_id: int | None = None
+    # Calls in a row that ended without an answer: the circuit breaker. Any answer sets it to 0.
+    failures: int = Field(default=0, sa_column=Column(Integer, nullable=False, server_default="0"))
+    # A person said `resume --yes` to a missed one: lateness is no reason any more.
+    may_be_late: bool = Field(
+        default=False, sa_column=Column(Boolean, nullable=False, server_default=false())
+    )
 
 
 class CampaignStory(SQLModel, table=True):
@@ -239,6 +265,10 @@ class Chunk(SQLModel, table=True):
     # all of them: readers named or found bad by 400 answers, and refused requests spent on finding them.
     # A part of one reader counts in `probes` how often it was put back while nothing had ever passed.
     parent_id: int | None = Field(default=None, sa_column=Column(BigId))
+    # Not to be claimed before: the planned time, a reader's own morning, the end of a grace.
+    not_before: datetime | None = Field(default=None, sa_column=Column(UTCTime))
+    # The fence under which it was handed over last; accepted there, it can still be taken back.
+    fence_id: int | None = None
     rejects: int = Field(default=0)
     probes: int = Field(default=0)
 
@@ -247,7 +277,11 @@ class Attempt(SQLModel, table=True):
     """One call, committed before it leaves; the id travels in every letter of it (`nl_a`)."""
 
     __tablename__ = "attempt"
-    __table_args__ = (Index("ix_attempt_chunk", "chunk_id"), Index("ix_attempt_message", "message_id"))
+    __table_args__ = (
+        Index("ix_attempt_chunk", "chunk_id"),
+        Index("ix_attempt_message", "message_id"),
+        Index("ix_attempt_started", "started_at"),  # letters of the last minute, hour and day: the limits
+    )
     id: str = Field(sa_column=Column(String, primary_key=True))  # uuid4 hex
     chunk_id: int = Field(sa_column=Column(BigId, ForeignKey("chunk.id", ondelete="CASCADE"), nullable=False))
     started_at: datetime = Field(sa_column=Column(UTCTime, nullable=False))
@@ -257,6 +291,41 @@ class Attempt(SQLModel, table=True):
     message_id: str | None = None
     detail: str = Field(default="")  # what the answer said, no address in it
     body_hash: str
+    recipients: int = Field(default=0, sa_column=Column(Integer, nullable=False, server_default="0"))
+    fence_id: int | None = None  # with the fence's batch id and time; None: to go at once
+
+
+class Fence(SQLModel, table=True):
+    """One SendGrid batch id with its `send_at`, shared by some chunks: what can still be taken back."""
+
+    __tablename__ = "fence"
+    __table_args__ = (
+        enum_check("state", FenceState),
+        # Two workers that need the same slot at the same moment share one batch id.
+        Index(
+            "uq_fence_open",
+            "campaign_id",
+            "slot",
+            unique=True,
+            sqlite_where=text("state = 'open'"),
+            postgresql_where=text("state = 'open'"),
+        ),
+    )
+    id: int | None = Field(default=None, primary_key=True)
+    campaign_id: int = Field(
+        sa_column=Column(Integer, ForeignKey("campaign.id", ondelete="CASCADE"), nullable=False)
+    )
+    slot: int  # 0 to `[sending] fence_slots` - 1
+    batch_id: str = Field(sa_column=Column(String, unique=True, nullable=False))
+    send_at: datetime = Field(sa_column=Column(UTCTime, nullable=False))
+    state: str = Field(default=FenceState.OPEN)
+    opened_at: datetime = Field(sa_column=Column(UTCTime, nullable=False))
+    # The calls to cancel it: not before (a lost answer's call may still run), and whose turn it is.
+    cancel_from: datetime | None = Field(default=None, sa_column=Column(UTCTime))
+    tries: int = Field(default=0)
+    owner: str | None = None
+    lease_until: datetime | None = Field(default=None, sa_column=Column(UTCTime))
+    ended_at: datetime | None = Field(default=None, sa_column=Column(UTCTime))
 
 
 # Why a letter in doubt was given up: it may have arrived, so that its place stays taken.

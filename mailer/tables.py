@@ -8,7 +8,7 @@ from typing import cast
 
 from sqlalchemy import ColumnElement, Table, literal_column, or_
 
-from mailer import models
+from mailer import house_models, models
 from subscribers import tables as people
 
 
@@ -25,11 +25,20 @@ editions = _table(models.Edition)
 links = _table(models.Link)
 chunks = _table(models.Chunk)
 attempts = _table(models.Attempt)
+fences = _table(models.Fence)
 deliveries = _table(models.Delivery)
 skips = _table(models.Skip)
 events = _table(models.Event)
 counters = _table(models.Counter)
 test_letters = _table(models.TestLetter)
+
+marks = _table(house_models.Mark)
+schedules = _table(house_models.Schedule)
+occurrences = _table(house_models.Occurrence)
+notices = _table(house_models.Notice)
+seed_letters = _table(house_models.SeedLetter)
+identities = _table(house_models.Identity)
+heartbeats = _table(house_models.Heartbeat)
 
 subscribers = people.subscriber
 suppressions = people.suppression
@@ -37,6 +46,7 @@ lists = people.mailing_list
 list_members = people.list_member
 topics = people.topic
 consents = people.consent
+leavers = people.leaver
 
 
 def holds_the_place() -> ColumnElement[bool]:

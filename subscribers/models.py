@@ -49,9 +49,9 @@ class UTCTime(TypeDecorator[datetime]):
         return value.astimezone(UTC)
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        if value is None or value.tzinfo is not None:
+        if value is None:
             return value
-        return value.replace(tzinfo=UTC)
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
 # SQLite gives rowids to INTEGER PRIMARY KEY only; PostgreSQL should count in 64 bits.
@@ -90,6 +90,15 @@ class SuppressionReason(StrEnum):
     MANUAL = "manual"
     IMPORTED = "imported"
     ERASED = "erased"
+
+
+class Leaving(StrEnum):
+    """What a line of leavers.log says of an address."""
+
+    LEFT = "left"
+    SUPPRESSED = "suppressed"
+    ERASED = "erased"
+    BACK = "back"  # agreed anew after leaving, or a suppression was lifted
 
 
 class ChosenBy(StrEnum):
@@ -266,3 +275,15 @@ class Suppression(SQLModel, table=True):
     detail: str = Field(default="")
     since: datetime = Field(sa_column=Column(UTCTime, nullable=False))
     source: str = Field(default="")
+
+
+class Leaver(SQLModel, table=True):
+    """On its way into leavers.log: written in the transaction in which somebody left or came back."""
+
+    __tablename__ = "leaver"
+    __table_args__ = (enum_check("what", Leaving), {"sqlite_autoincrement": True})
+    id: int | None = Field(default=None, sa_column=Column(BigId, primary_key=True))
+    key_hash: str
+    key_id: int = Field(default=1)  # which suppression key made the hash
+    what: str
+    at: datetime = Field(sa_column=Column(UTCTime, nullable=False))

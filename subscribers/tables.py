@@ -16,6 +16,7 @@ mailing_list: Table = _tables["list"]
 list_member: Table = _tables["list_member"]
 consent: Table = _tables["consent"]
 suppression: Table = _tables["suppression"]
+leaver: Table = _tables["leaver"]
 segment: Table = _tables["segment"]
 
 # An INSERT that knows ON CONFLICT. PostgreSQL's form compiles to the same words on SQLite, so that

@@ -11,7 +11,8 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from mailer.cli.commands import app
-from mailer.config import Settings, TopicTable
+from mailer.config import Settings
+from mailer.config_tables import TopicTable
 
 ROOT = Path(__file__).parent.parent
 DOCS = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")])

@@ -7,7 +7,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import Connection, Table, create_engine, inspect
 from sqlmodel import SQLModel
 
-from mailer import models, tables
+from mailer import house_models, models, tables
 from mailer.database import Database
 
 
@@ -48,8 +48,9 @@ def test_the_catalogue_names_every_table() -> None:
     named = {table.name for table in vars(tables).values() if isinstance(table, Table)}
     ours = {
         of.__tablename__
-        for of in vars(models).values()
-        if getattr(of, "__module__", "") == models.__name__ and hasattr(of, "__tablename__")
+        for module in (models, house_models)
+        for of in vars(module).values()
+        if getattr(of, "__module__", "") == module.__name__ and hasattr(of, "__tablename__")
     }
     assert ours
     assert ours <= named

@@ -7,12 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from mailer.config import (
-    LIST_UNSUBSCRIBE_FIXED_BYTES,
-    LIST_UNSUBSCRIBE_MAX_BYTES,
-    SANDBOX_KEY_PREFIX,
-    Settings,
-)
+from mailer.config import SANDBOX_KEY_PREFIX, Settings
+from mailer.config_tables import LIST_UNSUBSCRIBE_FIXED_BYTES, LIST_UNSUBSCRIBE_MAX_BYTES
 from mailer.delivery.sendgrid import is_loopback, is_sendgrids_own, require_safe_host
 from mailer.templates import language_tag
 from subscribers.errors import NewsletterError, Problem

@@ -7,7 +7,8 @@ stands. Nothing is escaped here.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mailer.config import NewsletterTable, Settings, TopicTable
+from mailer.config import Settings
+from mailer.config_tables import NewsletterTable, TopicTable
 from mailer.editions.colours import Theme, readable, theme_of
 from mailer.editions.content import EditionContent, EditionFaq, EditionStory, LinkedText
 from mailer.editions.links import faq_sources

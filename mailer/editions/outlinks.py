@@ -7,7 +7,7 @@ addresses are never changed. URLs are good ones: the parser refused all others.
 from collections.abc import Sequence
 from urllib.parse import parse_qsl, quote, urlsplit, urlunsplit
 
-from mailer.config import LinksTable
+from mailer.config_tables import LinksTable
 from mailer.urls import host_of
 
 _PREFIX = "utm_"

@@ -8,7 +8,7 @@ from dataclasses import fields, is_dataclass, replace
 from datetime import date
 from typing import Any
 
-from mailer.config import HeadingsTable
+from mailer.config_tables import HeadingsTable
 from mailer.issues.document import IssueDocument
 from mailer.issues.layout import Path, lines_of
 from mailer.issues.parse import parse

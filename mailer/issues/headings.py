@@ -5,7 +5,7 @@ import unicodedata
 from dataclasses import dataclass
 from enum import StrEnum
 
-from mailer.config import HeadingsTable
+from mailer.config_tables import HeadingsTable
 from mailer.issues import urls
 from mailer.issues.emoji import split_emoji
 

@@ -8,7 +8,7 @@ line mean that neither is taken.
 import re
 from collections.abc import Callable, Collection, Sequence
 
-from mailer.config import HeadingsTable
+from mailer.config_tables import HeadingsTable
 from mailer.issues import check, frontmatter, urls
 from mailer.issues import source as source_text
 from mailer.issues.classify import Row, asks, classify, read_question

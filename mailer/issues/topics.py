@@ -10,7 +10,7 @@ import unicodedata
 from collections.abc import Mapping
 from functools import lru_cache
 
-from mailer.config import TopicTable
+from mailer.config_tables import TopicTable
 from mailer.issues.document import IssueDocument, Story
 from mailer.issues.values import StoryTopics
 

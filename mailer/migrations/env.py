@@ -3,7 +3,8 @@
 from alembic import context
 from sqlmodel import SQLModel
 
-# Both fill the one metadata.
+# All fill the one metadata.
+import mailer.house_models
 import mailer.models  # noqa: F401
 import subscribers.models  # noqa: F401
 

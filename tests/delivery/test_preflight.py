@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from mailer.config import LIST_UNSUBSCRIBE_MAX_BYTES, Settings
+from mailer.config import Settings
+from mailer.config_tables import LIST_UNSUBSCRIBE_MAX_BYTES
 from mailer.delivery import preflight
 from mailer.links import Doors
 from subscribers.errors import NewsletterError

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from mailer.config import LinksTable, Settings
+from mailer.config import Settings
+from mailer.config_tables import LinksTable
 from mailer.editions.check import edition_warnings, needs_confirmation
 from mailer.editions.compose import compose
 from mailer.editions.content import EditionContent

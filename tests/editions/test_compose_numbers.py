@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from mailer.config import HeadingsTable, Settings
+from mailer.config import Settings
+from mailer.config_tables import HeadingsTable
 from mailer.editions.compose import compose, whole
 from mailer.editions.content import EditionContent
 from mailer.editions.select import select

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mailer.config import HeadingsTable
+from mailer.config_tables import HeadingsTable
 from mailer.issues.document import IssueDocument
 from mailer.issues.parse import parse
 from subscribers.errors import NewsletterError

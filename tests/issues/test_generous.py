@@ -4,7 +4,7 @@ from datetime import date
 
 import pytest
 
-from mailer.config import HeadingsTable
+from mailer.config_tables import HeadingsTable
 from mailer.issues.document import IssueDocument, Story, Unplaced
 from tests.issues.reading import SMALL, read, small
 

@@ -2,7 +2,8 @@
 
 import pytest
 
-from mailer.config import Settings, TopicTable
+from mailer.config import Settings
+from mailer.config_tables import TopicTable
 from mailer.issues.topics import contains, tag
 from tests.issues.reading import read
 

@@ -228,7 +228,7 @@ def upgrade() -> None:
         sa.Column("edition_id", sa.Integer(), nullable=False),
         sa.Column("chunk_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("email", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
-        sa.Column("measured", sa.Boolean(), server_default=sa.text("0"), nullable=False),
+        sa.Column("measured", sa.Boolean(), server_default=sa.false(), nullable=False),
         sa.Column("handover", sa.String(), server_default="waiting", nullable=False),
         sa.Column("reason", sqlmodel.sql.sqltypes.AutoString(), nullable=True),
         sa.Column("fate", sa.String(), server_default="none", nullable=False),
