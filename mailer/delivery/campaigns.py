@@ -21,6 +21,7 @@ from mailer.delivery.owners import new_owner
 from mailer.models import CampaignStatus, ChunkState, Handover
 from mailer.tables import campaigns, chunks, deliveries, issues, skips
 from subscribers.errors import NewsletterError, NotFound
+from subscribers.failpoints import Point, reach
 
 CANCELLED = "cancelled"  # why a letter was withheld
 BY_HAND = "paused by hand"
@@ -248,7 +249,10 @@ def withhold_if_cancelled(connection: Connection, campaign_id: int) -> None:
 
 def finish_if_done(connection: Connection, campaign_id: int, now: datetime) -> bool:
     """sending -> finished, when no chunk has work left; held ones may remain."""
-    return connection.execute(_FINISH, {"campaign": campaign_id, "at": now}).rowcount == 1
+    is_done = connection.execute(_FINISH, {"campaign": campaign_id, "at": now}).rowcount == 1
+    if is_done:
+        reach(Point.FINISHING)
+    return is_done
 
 
 def finish_all_done(connection: Connection, now: datetime) -> None:

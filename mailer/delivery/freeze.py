@@ -46,6 +46,7 @@ from mailer.tables import (
     subscribers,
 )
 from subscribers.errors import NewsletterError
+from subscribers.failpoints import Point, reach
 from subscribers.models import SubscriberStatus
 from subscribers.tables import upsert
 
@@ -86,14 +87,18 @@ def freeze(
                     if not _is_preparing(connection, campaign_id):
                         return False
                     plan = stage.people_of(connection, campaign_id, settings, leaves, clock())
+                reach(Point.PEOPLE_STAGED)
                 _prepare(database, campaign_id, plan, settings, prepared)
                 with staged(connection):
                     stage.places_of(connection, plan, settings.sending.chunk_size)
+                reach(Point.EDITIONS_PREPARED)
                 try:
                     with connection.begin():
-                        return _commit(connection, campaign_id, plan, prepared, settings, clock())
+                        is_frozen = _commit(connection, campaign_id, plan, prepared, settings, clock())
                 except _Again:
                     continue
+                reach(Point.FROZEN)
+                return is_frozen
         raise NewsletterError(
             "readers changed their topics faster than the editions could be made.", cure="Send again."
         )
@@ -145,6 +150,7 @@ def _prepare(
     if not contents:
         return
     ids = _link_ids(database, campaign_id, contents.values())
+    reach(Point.LINKS_MADE)
     for key, content in contents.items():
         prepared[key] = _render(content, plan.issue.slug, ids, settings)
 
@@ -204,6 +210,7 @@ def _commit(
     )
     if changed.rowcount != 1:
         return False
+    reach(Point.FREEZING)
     _require_known_choices(connection, plan, settings)
     edition_ids = _insert_editions(connection, campaign_id, plan, prepared)
     _insert_chunks(connection, campaign_id, plan, edition_ids, settings.sending.chunk_size)
@@ -211,6 +218,7 @@ def _commit(
     _insert_deliveries(connection, campaign_id, plan, settings)
     _insert_skips(connection, campaign_id)
     finish_if_done(connection, campaign_id, now)
+    reach(Point.FREEZE_ENDING)
     return True
 
 

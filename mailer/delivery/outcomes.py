@@ -28,6 +28,7 @@ from mailer.delivery.transport import (
 )
 from mailer.models import AttemptOutcome, ChunkState, Handover
 from mailer.tables import attempts, campaigns, chunks, deliveries
+from subscribers.failpoints import Point, reach
 
 # More readers refused in one chunk than typing errors explain: a person should look first.
 REJECTS_BEFORE_PAUSE = 5
@@ -85,6 +86,7 @@ class Called:
 def record(connection: Connection, answer: Answer, called: Called, now: datetime) -> None:
     """Write down how a call ended, and what follows from it."""
     _end_attempt(connection, answer, called, now)
+    reach(Point.RECORDING)
     row = _chunk(connection, called)
     if row is None:
         # The lease was over and somebody called it uncertain, or an event settled it.
@@ -297,6 +299,7 @@ def _divide(
             .where(deliveries.c.id.in_(part), deliveries.c.chunk_id == called.chunk_id)
             .values(chunk_id=made)
         )
+    reach(Point.DIVIDING)
     _leave(connection, called, ChunkState.SPLIT, recipients=chunks.c.rejected + chunks.c.withheld)
 
 

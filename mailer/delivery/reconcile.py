@@ -28,6 +28,7 @@ from mailer.models import (
 )
 from mailer.tables import attempts, campaigns, chunks, deliveries, editions, events
 from subscribers.errors import NewsletterError
+from subscribers.failpoints import Point, reach
 
 Decision = Literal["sent", "again", "drop"]
 _Id = TypeVar("_Id", int, str)
@@ -60,6 +61,7 @@ def expire(connection: Connection, now: datetime) -> int:
                 _end_open_attempts(connection, row.id, now, "whoever made the call is gone")
                 hold(connection, row.id)
         if moved:
+            reach(Point.EXPIRING)
             taken += 1
             withhold_if_cancelled(connection, row.campaign_id)
             finish_if_done(connection, row.campaign_id, now)
@@ -81,6 +83,7 @@ def move(
 def hold(connection: Connection, chunk_id: int) -> None:
     """Let the letters of a chunk that has just become uncertain follow it, unless one was seen."""
     _hand(connection, [chunk_id], Handover.WAITING, Handover.HELD)
+    reach(Point.HOLDING)
     if connection.execute(select(_was_seen(chunk_id))).scalar():
         _accept(connection, [chunk_id], SEEN)
 
@@ -196,6 +199,7 @@ def resolve(connection: Connection, campaign_id: int, decision: Decision, now: d
         _drop(connection, held)
     else:
         _let_go_again(connection, campaign_id, held)
+    reach(Point.RESOLVING)
     finish_if_done(connection, campaign_id, now)
     return sum(letters for _, letters in rows)
 
@@ -244,6 +248,7 @@ def _accept(connection: Connection, chunk_ids: Sequence[int], because: str) -> i
         .all()
     )
     if ids:
+        reach(Point.ACCEPTING_SEEN)
         open_letters = deliveries.c.handover.in_((Handover.HELD, Handover.WAITING))
         connection.execute(
             update(deliveries)

@@ -43,6 +43,7 @@ from mailer.delivery.transport import Transport
 from mailer.links import Doors, Tokens
 from mailer.models import CampaignStatus, ChunkState, Handover
 from mailer.tables import attempts, campaigns, chunks, deliveries, editions
+from subscribers.failpoints import Point, reach
 
 # Editions kept in memory; a campaign has a handful of editions as a rule, 500 at most, 100 kB each.
 EDITIONS_KEPT = 32
@@ -144,6 +145,7 @@ def run_once(sending: Sending, owner: str, campaign_id: int | None = None) -> St
         now = sending.clock()
         taken_over = reconcile.expire(connection, now)
         claim = _claim(connection, sending, owner, campaign_id, now)
+        reach(Point.CLAIMING)
         if claim is None:
             finish_all_done(connection, now)
             wake_at = None if taken_over else _next_time(connection, campaign_id, now)
@@ -151,6 +153,7 @@ def run_once(sending: Sending, owner: str, campaign_id: int | None = None) -> St
         edition = _edition(connection, sending, claim.edition_id)
         # Read with the claim, and so after every unsubscribe that came before it.
         letters = waiting_letters(connection, claim.chunk_id, now)
+    reach(Point.CLAIMED)
     sorted_out = sort_out(letters, sending.settings)
     if sorted_out.readers:
         return _hand_over(sending, claim, edition, sorted_out)
@@ -170,7 +173,9 @@ def _hand_over(sending: Sending, claim: _Claim, edition: FrozenEdition, sorted_o
         has_begun = _begin(connection, sending, claim, sorted_out, attempt_id, body_hash)
     if not has_begun:
         return Step(Worked.SETTLED, claim.campaign_id)
+    reach(Point.BEGUN)
     answer = sending.transport.submit(call)
+    reach(Point.CALLED)
     called = outcomes.Called(
         claim.chunk_id,
         claim.campaign_id,
@@ -180,6 +185,8 @@ def _hand_over(sending: Sending, claim: _Claim, edition: FrozenEdition, sorted_o
     )
     with sending.database.ledger() as connection:
         outcomes.record(connection, answer, called, sending.clock())
+        reach(Point.RECORD_ENDING)
+    reach(Point.RECORDED)
     return Step(Worked.CALLED, claim.campaign_id)
 
 
@@ -265,6 +272,7 @@ def _begin(
         reconcile.move(connection, claim.chunk_id, ChunkState.CLAIMED, ChunkState.WAITING, owner=claim.owner)
         withhold_if_cancelled(connection, claim.campaign_id)
         return False
+    reach(Point.BEGINNING)
     _withhold(connection, sorted_out.out)
     for measured, numbers in sorted_out.consent_changed.items():
         connection.execute(update(deliveries).where(deliveries.c.id.in_(numbers)).values(measured=measured))
@@ -294,6 +302,7 @@ def _settle_empty(connection: Connection, claim: _Claim, sorted_out: SortedOut, 
         )
     )
     if changed.rowcount == 1:
+        reach(Point.SETTLING_EMPTY)
         _withhold(connection, sorted_out.out)
         finish_if_done(connection, claim.campaign_id, now)
 

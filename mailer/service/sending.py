@@ -21,6 +21,7 @@ from mailer.service.composition import PlannedCampaign, chosen_selections
 from mailer.service.rooms import Rooms
 from subscribers import choices, roster
 from subscribers.errors import NewsletterError
+from subscribers.failpoints import Point, reach
 
 Progress = Callable[[dict[str, Any]], None]
 NO_CHOICES = "no reader's choices make an edition yet: the full edition and that of each topic are sent."
@@ -72,6 +73,7 @@ def start(rooms: Rooms, planned: PlannedCampaign) -> int:
         require_same_audience(rooms, other.campaign, planned.audience)
         wait_until_frozen(rooms, other.campaign)
         return other.campaign
+    reach(Point.CAMPAIGN_MADE)
     _freeze(rooms, campaign)
     return campaign
 

@@ -15,6 +15,7 @@ from typing import Protocol
 from sqlalchemy import Connection
 
 from subscribers.errors import NewsletterError
+from subscribers.failpoints import Point, reach
 from subscribers.topics import ensure_topics
 from subscribers.transfer import columns as headers
 from subscribers.transfer.applying import CHANGED_ROWS, CHUNK_CHARACTERS, CHUNK_ROWS, apply_chunk
@@ -74,6 +75,7 @@ def import_csv(
                 bits = ensure_topics(connection, options.topics)
             read_person = person_reader(columns, options, bits, list_names, now)
             _stage(source, read_person, staging, report, tell, file=str(path))
+        reach(Point.IMPORT_READ)
         run = ImportRun(options, _label(path), now, tuple(list_names.values()), fields_of(columns))
         with database.bulk() as transaction:
             chunks = staging.chunks(report.refused, rows=CHUNK_ROWS, characters=CHUNK_CHARACTERS)
@@ -81,7 +83,10 @@ def import_csv(
                 for part in _parts(chunk, report):
                     with transaction() as connection:
                         apply_chunk(connection, part, run, bits, report)
+                        reach(Point.IMPORTING)
+                    reach(Point.IMPORT_PORTION)
                     tell(report.done, report.read)
+    reach(Point.IMPORTED)
     return report
 
 
