@@ -12,6 +12,8 @@ from mailer.config import Settings, load_settings
 from mailer.database import Database
 from mailer.insight.leaves import registry
 from mailer.links import Doors, Tokens, doors_of
+from mailer.service import identity
+from mailer.service.identity import Home
 from subscribers.errors import NewsletterError
 from subscribers.segment_rules import LeafRegistry
 
@@ -31,12 +33,13 @@ class Rooms:
     tokens: Tokens
     doors: Doors
     now: Callable[[], datetime]
+    home: Home
 
     @classmethod
     def of(cls, settings: Settings, database: Database, now: Callable[[], datetime] = utc_now) -> "Rooms":
         """The rooms of settings over a database that is open and current."""
         secrets = [secret.get_secret_value() for secret in settings.web.secrets]
-        return cls(settings, database, Tokens(secrets), doors_of(settings), now)
+        return cls(settings, database, Tokens(secrets), doors_of(settings), now, Home.of(settings))
 
     def leaves(self, connection: Connection, *, is_new: bool = False) -> LeafRegistry:
         """Every condition a segment may use on this site: on people, and on what they received and did.
@@ -68,6 +71,7 @@ def open_rooms(
             if database.schema_version() is None:
                 database.upgrade()
             database.require_current_schema()
+            identity.found(database, Home.of(settings), now)
     except (ArgumentError, NoSuchModuleError, ModuleNotFoundError):
         raise NewsletterError(
             "[database] url names a database that this version does not speak.",

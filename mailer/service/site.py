@@ -11,12 +11,15 @@ from mailer.delivery import preflight
 from mailer.delivery.sendgrid import is_sendgrids_own
 from mailer.sandbox.server import SandboxServer
 from mailer.sandbox.signing import public_key_at
-from mailer.service import erasing
-from mailer.service.rooms import Rooms
+from mailer.service import erasing, identity
+from mailer.service.rooms import Rooms, utc_now
 from mailer.tracking import counters
 from subscribers import topics
 from subscribers.errors import Problem
 from subscribers.nearest import did_you_mean
+
+# Schemas whose databases know of no identity: the folder that upgrades one is its home.
+BEFORE_IDENTITIES = (None, "0001")
 
 Level = Literal["ok", "warning", "error"]
 
@@ -43,6 +46,7 @@ def lay_out(folder: Path) -> site.Site:
     sandbox.stop()
     database = Database(settings.database_url)
     database.upgrade()
+    identity.found(database, identity.Home.of(settings), utc_now)
     database.close()
     return laid
 
@@ -59,7 +63,11 @@ def sandbox_of(settings: Settings) -> SandboxServer:
 
 def upgrade(rooms: Rooms) -> bool:
     """Bring the schema up to date and recompute masks that drifted; False when nothing was to do."""
+    was_without = rooms.database.schema_version() in BEFORE_IDENTITIES
     changed = rooms.database.upgrade()
+    if was_without:
+        with rooms.database.ledger() as connection:
+            identity.take(connection, rooms.home, rooms.now())
     with rooms.database.ledger() as connection:
         mended = topics.mend(connection)
     return changed or mended > 0

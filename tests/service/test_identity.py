@@ -1,0 +1,126 @@
+"""Whose database this is: what a copy, a move and a second folder are taken for."""
+
+import shutil
+import stat
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+
+from sqlalchemy import insert
+
+from mailer.config import Settings
+from mailer.database import Database
+from mailer.service import identity
+from mailer.service.identity import Home
+from mailer.tables import campaigns, identities, issues, revisions
+
+
+def why(database: Database, home: Home) -> str | None:
+    with database.reader() as connection:
+        return identity.stranger(connection, home)
+
+
+def test_a_new_database_is_at_home_where_it_was_made(settings: Settings, database: Database) -> None:
+    home = Home.of(settings)
+    assert why(database, home) is None
+    assert home.instance()
+    assert stat.S_IMODE(home.file.stat().st_mode) == 0o600
+
+
+def test_a_folder_reached_by_a_link_is_the_same_folder(
+    settings: Settings, database: Database, tmp_path: Path
+) -> None:
+    link = tmp_path.parent / f"{tmp_path.name}-link"
+    link.symlink_to(tmp_path)
+    assert Home.of(settings.model_copy(update={"root": link})) == Home.of(settings)
+    assert why(database, Home.of(settings.model_copy(update={"root": link}))) is None
+
+
+def test_a_moved_folder_is_another_folder(settings: Settings, database: Database, tmp_path: Path) -> None:
+    moved = tmp_path / "moved"
+    (moved / "data").mkdir(parents=True)
+    shutil.copy(Home.of(settings).file, moved / "data")
+    there = Home.of(settings.model_copy(update={"root": moved}))
+    assert why(database, there) == "another folder"
+    assert there.instance() == ""
+    with database.reader() as connection:
+        problem = identity.problem(connection, there)
+    assert problem is not None
+    assert str(moved) in problem.message
+    assert "mailer adopt" in (problem.cure or "")
+
+
+def test_a_missing_or_broken_file_is_nobodys_home(settings: Settings, database: Database) -> None:
+    home = Home.of(settings)
+    for broken in (b"", b"{", b"[]", b'{"instance": "", "folder": "/"}', b'{"instance": 1}'):
+        home.file.write_bytes(broken)
+        assert why(database, home) == "no file"
+    home.file.unlink()
+    assert why(database, home) == "no file"
+    assert home.instance() == ""
+
+
+def test_taking_it_shuts_every_other_folder_out(
+    settings: Settings, database: Database, tmp_path: Path, now: datetime
+) -> None:
+    first = Home.of(settings)
+    second = replace(first, folder=str(tmp_path / "b"), file=tmp_path / "b/data/instance.json")
+    with database.ledger() as connection:
+        identity.take(connection, second, now)
+    assert why(database, second) is None
+    assert why(database, first) == "another instance"
+
+
+def test_taking_it_broken_off_before_the_commit_leaves_it_nobodys(
+    settings: Settings, database: Database, now: datetime
+) -> None:
+    home = Home.of(settings)
+    with database.ledger() as connection:
+        identity.take(connection, home, now)
+        connection.rollback()
+    assert why(database, home) == "another instance"
+
+
+def test_a_database_with_a_campaign_is_not_new(settings: Settings, database: Database, now: datetime) -> None:
+    home = Home.of(settings)
+    with database.ledger() as connection:
+        connection.execute(identities.delete())
+    assert identity.found(database, home, lambda: now)
+    assert not identity.found(database, home, lambda: now)
+    with database.ledger() as connection:
+        connection.execute(identities.delete())
+        issue = connection.execute(
+            insert(issues).values(slug="week-01", kind="weekly", created_at=now).returning(issues.c.id)
+        ).scalar_one()
+        revision = connection.execute(
+            insert(revisions)
+            .values(issue_id=issue, number=1, source=b"", document={}, hash="", author="", at=now)
+            .returning(revisions.c.id)
+        ).scalar_one()
+        connection.execute(
+            insert(campaigns).values(
+                issue_id=issue,
+                revision_id=revision,
+                audience={},
+                status="finished",
+                proven=True,
+                created_at=now,
+                sender={},
+            )
+        )
+    assert not identity.found(database, home, lambda: now)
+    assert why(database, home) == "no instance in the database"
+
+
+def test_two_databases_of_one_folder_live_beside_each_other(
+    settings: Settings, database: Database, now: datetime
+) -> None:
+    home = Home.of(settings)
+    with database.ledger() as connection:
+        connection.execute(identities.delete())
+    assert identity.found(database, home, lambda: now)
+    before = home.instance()
+    with database.ledger() as connection:
+        connection.execute(identities.delete())
+    assert identity.found(database, home, lambda: now)
+    assert home.instance() == before
