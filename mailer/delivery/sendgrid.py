@@ -12,12 +12,13 @@ from email.message import Message
 from typing import Any
 from urllib.parse import urlsplit
 
+import orjson
 import python_http_client
 from sendgrid import SendGridAPIClient
 
 from mailer.config import Settings
 from mailer.delivery import answers
-from mailer.delivery.transport import Answer, Call, NotSent, Uncertain
+from mailer.delivery.transport import Answer, Call, NotSent, Told, Uncertain
 from mailer.delivery.wire import Cut, Reply, Wire
 from subscribers.errors import NewsletterError
 
@@ -87,6 +88,21 @@ class SendGrid:
         return answers.read(
             response.status_code, headers, body, recipients=call.recipients, now=self._clock()
         )
+
+    def ask(
+        self, method: str, path: str, body: Mapping[str, Any] | None = None
+    ) -> Told | NotSent | Uncertain:
+        """Call another door than mail/send, like ("GET", "scopes"); whatever status comes is an answer."""
+        door = getattr(self._sdk.client._(path), method.lower())
+        try:
+            response = door() if body is None else door(request_body=_Small(body))
+        except Cut as cut:
+            return NotSent(cut.detail) if cut.written == 0 else Uncertain(cut.detail)
+        try:
+            document = orjson.loads(bytes(response.body))
+        except orjson.JSONDecodeError:
+            document = None
+        return Told(response.status_code, document)
 
     def close(self) -> None:
         self._wire.close()
@@ -172,6 +188,13 @@ class _Outgoing(dict[str, Any]):
         return _Encoded(self._encoded)
 
 
+class _Small(dict[str, Any]):
+    """The plain dict of any other request."""
+
+    def encode(self, _encoding: str = "utf-8") -> _Encoded:
+        return _Encoded(orjson.dumps(self))
+
+
 class _Answered:
     """What the SDK's Response reads."""
 
@@ -213,7 +236,11 @@ class _Client(python_http_client.Client):  # type: ignore[misc]
     def _make_request(self, _opener: Any, request: Any, timeout: float | None = None) -> _Answered:
         headers = dict(request.header_items())
         headers |= {"Content-type": "application/json", "Authorization": self._secret.bearer()}
-        reply = self._wire.post(
-            request.full_url, headers, request.data.whole, deadline_seconds=timeout or self.timeout
+        reply = self._wire.request(
+            request.get_method(),
+            request.full_url,
+            headers,
+            request.data.whole if request.data is not None else None,
+            deadline_seconds=timeout or self.timeout,
         )
         return _Answered(reply)

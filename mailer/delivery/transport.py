@@ -97,6 +97,14 @@ class Uncertain:
     message_id: str | None = field(default=None)
 
 
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What another door than mail/send answered; `document` is its JSON, None where there is none."""
+
+    status: int
+    document: Any
+
+
 Answer = Accepted | BadRecipients | BadBody | BadSomewhere | TooLarge | Stopped | Busy | NotSent | Uncertain
 
 

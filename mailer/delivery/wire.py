@@ -83,12 +83,24 @@ class Wire:
         self._pool.pool_classes_by_scheme = {"http": _PlainPool, "https": _SafePool}
 
     def post(self, url: str, headers: Mapping[str, str], body: bytes, *, deadline_seconds: float) -> Reply:
+        """Post one request and read its answer. Raises Cut when no status was seen."""
+        return self.request("POST", url, headers, body, deadline_seconds=deadline_seconds)
+
+    def request(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes | None = None,
+        *,
+        deadline_seconds: float,
+    ) -> Reply:
         """Send one request and read its answer. Raises Cut when no status was seen."""
         phase = Phase(time.monotonic() + deadline_seconds)
         token = _phase.set(phase)
         try:
             response = self._pool.urlopen(
-                "POST",
+                method,
                 url,
                 body=body,
                 headers=headers,
