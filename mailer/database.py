@@ -200,10 +200,7 @@ def _engine(
         # An error that is logged must not carry the address or name that a statement was given.
         "hide_parameters": True,
     }
-    if url.startswith("sqlite:"):
-        arguments["module"] = dialect.sqlite_module()
-        arguments["connect_args"] = {"check_same_thread": False}
-    engine = create_engine(url, **arguments)
+    engine = create_engine(url, **arguments, **dialect.engine_arguments(url, writes=writes))
     dialect.prepare(
         engine,
         writes=writes,

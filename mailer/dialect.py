@@ -10,6 +10,8 @@ from sqlalchemy.sql.elements import ColumnElement
 # same moment (sqlite.org, release notes of 3.51.3).
 SAFE_SQLITE = (3, 51, 3)
 BUSY_TIMEOUT_MS = 30_000
+# What a server may keep waiting for a row that another process holds.
+LOCK_TIMEOUT_MS = 30_000
 # Pages kept by one connection. A process has two that write and up to eight that read, and a sender
 # should stay below 200 MiB; what is not kept here is read from the system's own cache.
 WRITER_CACHE_KIB = 8_192
@@ -61,6 +63,7 @@ def prepare(
     written (busy_timeout does not help a stale snapshot). Readers cannot write at all.
     """
     if not is_sqlite(engine):
+        _prepare_server(engine, full_sync=full_sync)
         return
 
     @event.listens_for(engine, "connect")
@@ -88,6 +91,34 @@ def prepare(
         if not options.get(UNBEGUN):
             locks = writes and not options.get(STAGING)
             connection.exec_driver_sql("BEGIN IMMEDIATE" if locks else "BEGIN")
+
+
+def _prepare_server(engine: Engine, *, full_sync: bool) -> None:
+    """Give each session of a server our zone, our patience, and as much care for the disk as was asked."""
+
+    @event.listens_for(engine, "connect")
+    def _connect(connection: Any, _record: Any) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute("SET TIME ZONE 'UTC'")  # else a day would begin at the server's midnight
+            cursor.execute(f"SET lock_timeout = {LOCK_TIMEOUT_MS}")
+            cursor.execute(f"SET synchronous_commit = {'on' if full_sync else 'off'}")
+            cursor.execute("SET jit = off")  # compiling costs more than our longest counts
+        connection.commit()
+
+
+def engine_arguments(url: str, *, writes: bool) -> dict[str, Any]:
+    """What an engine is made with: the driver, and one snapshot for a reader, who can write nothing."""
+    # How many rows a statement changed says who won; INSERT … SELECT does not tell unless asked.
+    options: dict[str, Any] = {"preserve_rowcount": True}
+    if url.startswith("sqlite:"):
+        arguments = {"module": sqlite_module(), "connect_args": {"check_same_thread": False}}
+        return {"execution_options": options, **arguments}
+    if writes:
+        return {"execution_options": options}
+    return {
+        "execution_options": {**options, "postgresql_readonly": True},
+        "isolation_level": "REPEATABLE READ",
+    }
 
 
 def json_text(bind: Engine | Connection, column: Any, key: str) -> ColumnElement[Any]:

@@ -12,6 +12,7 @@ from mailer.database import Database
 from subscribers import roster
 from subscribers.addresses import parse_address
 from subscribers.transfer import ImportOptions, ImportReport, import_csv
+from tests import databases
 
 SECRET = "a key for these tests only"
 TOPICS = {"car-t": "CAR-T", "myeloma": "Myeloma", "immunology": "Immunology"}
@@ -67,8 +68,9 @@ def _template() -> Path:
 def make_site(folder: Path) -> PeopleSite:
     """A new site: the migrated file is copied, which is faster than migrating again."""
     folder.mkdir(parents=True, exist_ok=True)
-    shutil.copy(_template(), folder / "people.db")
-    return PeopleSite(folder, Database(f"sqlite:///{folder}/people.db"))
+    if not databases.SERVER:
+        shutil.copy(_template(), folder / "people.db")
+    return PeopleSite(folder, Database(databases.new_url(folder / "people.db")))
 
 
 def counts(report: ImportReport) -> tuple[int, int, int, int, int]:
