@@ -1,9 +1,9 @@
 """A campaign's life and its account: create, pause, resume, cancel, finish, reopen, and the equation.
 
 States read and written here (campaign):
-`create` -> preparing · `pause` sending -> paused · `resume` paused -> sending (or finished, when
-nothing is left) · `cancel` any unfinished -> cancelled · `finish_if_done`, `finish_all_done` sending ->
-finished · `reopen` finished -> sending; preparing -> sending is the freeze's
+`create` -> preparing, of a planned one -> scheduled · `pause` sending -> paused · `resume` paused -> sending
+(or finished, when nothing is left) · `cancel` any unfinished -> cancelled · `finish_if_done`,
+`finish_all_done` sending -> finished · `reopen` finished -> sending; preparing -> sending is the freeze's
 and (chunk) `cancel`, `withhold_if_cancelled`: waiting, claimed -> withheld. A call in flight is never
 touched. Always: frozen = waiting + accepted + rejected + withheld + held, a sum over chunks.
 """
@@ -85,8 +85,15 @@ def create(
     audience: Mapping[str, Any],
     sender: Mapping[str, Any],
     now: datetime,
+    occurrence_id: int | None = None,
+    approval_id: int | None = None,
+    created_by: str = "",
 ) -> int:
-    """Begin a campaign; the freeze follows. Raises NewsletterError when the issue has an unfinished one."""
+    """Begin a campaign: its freeze follows, or it waits for its occurrence.
+
+    Raises NewsletterError when the issue has an unfinished one.
+    """
+    is_planned = occurrence_id is not None
     try:
         with connection.begin_nested():
             made = connection.execute(
@@ -95,11 +102,14 @@ def create(
                     issue_id=issue_id,
                     revision_id=revision_id,
                     audience=dict(audience),
-                    status=CampaignStatus.PREPARING,
-                    owner=new_owner(),
+                    status=CampaignStatus.SCHEDULED if is_planned else CampaignStatus.PREPARING,
+                    owner=None if is_planned else new_owner(),
                     proven=False,
                     created_at=now,
                     sender=dict(sender),
+                    occurrence_id=occurrence_id,
+                    approval_id=approval_id,
+                    created_by=created_by,
                 )
                 .returning(campaigns.c.id)
             )
