@@ -9,7 +9,7 @@ from enum import StrEnum
 from sqlalchemy import Column, ForeignKey, Index, Integer, String, UniqueConstraint, text
 from sqlmodel import Field, SQLModel
 
-from subscribers.models import BigId, UTCTime, enum_check
+from subscribers.models import UTCTime, enum_check
 
 
 class MarkKind(StrEnum):
@@ -168,8 +168,6 @@ class Identity(SQLModel, table=True):
     id: int | None = Field(default=None, primary_key=True)  # always 1
     instance: str  # random, hex; a restored backup gets a new one
     adopted_at: datetime = Field(sa_column=Column(UTCTime, nullable=False))
-    # How far the table `leaver` is written into leavers.log: the last id.
-    last_leaver: int = Field(default=0, sa_column=Column(BigId, nullable=False))
 
 
 class Heartbeat(SQLModel, table=True):

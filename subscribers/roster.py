@@ -13,11 +13,11 @@ from zoneinfo import available_timezones
 
 from sqlalchemy import Connection, Row, delete, insert, select, update
 
-from subscribers import attributes, choices, consent, lists, mentions, suppression
+from subscribers import attributes, choices, consent, leavers, lists, mentions, suppression
 from subscribers.addresses import Address, parse_address
 from subscribers.errors import NewsletterError, NotFound
 from subscribers.mentions import Mentions
-from subscribers.models import ChosenBy, ConsentAction, ConsentPurpose, SubscriberStatus
+from subscribers.models import ChosenBy, ConsentAction, ConsentPurpose, Leaving, SubscriberStatus
 from subscribers.names import clean_name
 from subscribers.tables import consent as consent_table
 from subscribers.tables import list_member, subscriber, topic_choice
@@ -186,6 +186,7 @@ def unsubscribe(
         .values(status=SubscriberStatus.UNSUBSCRIBED, unsubscribed_at=now, paused_until=None)
     ).rowcount
     if ended:
+        leavers.note_people(connection, subscriber.c.id == subscriber_id, Leaving.LEFT, at=now)
         consent.record(
             connection,
             subscriber_id,
@@ -227,6 +228,7 @@ def resubscribe(
         .where(subscriber.c.id == subscriber_id)
         .values(status=SubscriberStatus.ACTIVE, confirmed_at=now, unsubscribed_at=None)
     )
+    leavers.note(connection, [row.key_hash], Leaving.BACK, at=now)
     consent.record(
         connection,
         subscriber_id,

@@ -12,13 +12,13 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, select
 
-from subscribers.models import SuppressionReason
+from subscribers import leavers
+from subscribers.leavers import KEY_ID
+from subscribers.models import Leaving, SuppressionReason
 from subscribers.tables import IN_LIST_ROWS, subscriber, suppression, upsert
 
 # Of 64: half of the hash is as good to compare (RFC 2104, 5), and every index of people is shorter by it.
 HASH_DIGITS = 32
-# Which suppression key made the hashes; there is one, and it is never rotated.
-KEY_ID = 1
 
 
 def key_hash(key: str, secret: str) -> str:
@@ -66,6 +66,7 @@ def suppress_all(
         row = {"key_id": KEY_ID, "reason": reason, "detail": detail, "since": now, "source": source}
         insert = upsert(suppression).on_conflict_do_nothing(index_elements=["key_hash"])
         connection.execute(insert, [{"key_hash": each, **row} for each in new])
+        leavers.note(connection, new, Leaving.SUPPRESSED, at=now)
     return len(new)
 
 
@@ -74,6 +75,7 @@ def suppress_erased(connection: Connection, key_hash: str, *, source: str, now: 
     row = {"reason": SuppressionReason.ERASED, "detail": "", "since": now, "source": source}
     insert = upsert(suppression).values(key_hash=key_hash, key_id=KEY_ID, **row)
     connection.execute(insert.on_conflict_do_update(index_elements=["key_hash"], set_=row))
+    leavers.note(connection, [key_hash], Leaving.ERASED, at=now)
 
 
 def find(connection: Connection, key_hash: str) -> Row[Any] | None:

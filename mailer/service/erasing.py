@@ -9,6 +9,7 @@ from typing import Any
 
 from mailer.database import Database
 from mailer.delivery import letters_of
+from mailer.service.leaving import ERASED
 from mailer.service.rooms import Rooms
 from mailer.tracking import counters
 from subscribers import roster
@@ -20,7 +21,6 @@ PERSON_WAITS_MS = 2_000
 CLOCK_WAITS_MS = 200
 
 # Numbers that only grow, so that an erasure beside an emptied log is never taken for done.
-_ERASED = "erasures"
 _GONE = "erasures gone from the log"
 
 
@@ -29,7 +29,7 @@ def erase(rooms: Rooms, address: str, *, source: str) -> dict[str, Any]:
     with rooms.database.ledger() as connection:
         row = roster.require(connection, address)
         mentions = roster.erase(connection, row.id, [letters_of.blank], now=rooms.now(), source=source)
-        counters.add(connection, {_ERASED: 1})
+        counters.add(connection, {ERASED: 1})
     return {
         "erased": 1,
         "mentions": asdict(mentions) if mentions else {},
@@ -41,7 +41,7 @@ def empty_log(database: Database, *, wait_ms: int = CLOCK_WAITS_MS) -> bool:
     """Empty the log when an erasure is still in it; False when it stays, because somebody reads."""
     with database.reader() as connection:
         totals = counters.totals(connection)
-    begun = totals.get(_ERASED, 0)
+    begun = totals.get(ERASED, 0)
     if begun == totals.get(_GONE, 0):
         return True
     if not database.empty_log(wait_ms):

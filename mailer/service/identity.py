@@ -19,6 +19,8 @@ from sqlalchemy import Connection, Row, delete, insert, select
 
 from mailer.config import Settings
 from mailer.database import Database
+from mailer.service import leaving
+from mailer.service.leaving import LEAVERS_FILE
 from mailer.tables import campaigns, identities
 from subscribers.errors import NewsletterError, Problem
 from subscribers.tables import upsert
@@ -46,7 +48,7 @@ class Home:
         return cls(folder, Path(folder) / INSTANCE_FILE)
 
     def instance(self) -> str:
-        """The id that the database must carry; "" (which none has) when the file is missing or not from here."""
+        """The id that the database must carry; "" (which none has) without a file of this folder's."""
         said = self.said()
         return said["instance"] if said is not None and said["folder"] == self.folder else ""
 
@@ -59,7 +61,13 @@ class Home:
         if not isinstance(found, dict):
             return None
         words = {name: found.get(name) for name in ("instance", "folder")}
-        return words if all(isinstance(word, str) and word for word in words.values()) else None
+        said = {name: word for name, word in words.items() if isinstance(word, str) and word}
+        return said if len(said) == len(words) else None
+
+    @property
+    def leavers(self) -> Path:
+        """The file of those who left, beside the database whatever becomes of it."""
+        return self.file.with_name(LEAVERS_FILE)
 
     def write(self, instance: str) -> None:
         """Put the file in place whole: a power cut leaves the old one or this one."""
@@ -134,7 +142,7 @@ def take(connection: Connection, home: Home, now: datetime) -> str:
     """
     instance = secrets.token_hex(ID_BYTES)
     connection.execute(delete(identities))
-    row = {"id": THE_ONLY_ROW, "instance": instance, "adopted_at": now, "last_leaver": 0}
+    row = {"id": THE_ONLY_ROW, "instance": instance, "adopted_at": now}
     connection.execute(insert(identities).values(row))
     home.write(instance)
     return instance
@@ -149,13 +157,15 @@ def found(database: Database, home: Home, now: Callable[[], datetime]) -> bool:
         if not _is_new(connection):
             return False
     with database.ledger() as connection:
+        # Whoever left an earlier database of this folder is not to be imported into a new one.
+        leaving.replay(connection, home.leavers, now())
         # A folder may serve two databases by a variable: the new one does not drive the other out.
         known = home.instance()
         instance = known or secrets.token_hex(ID_BYTES)
         # Of two processes that open it at the same moment the second waits here, and finds the row.
         row = {"id": THE_ONLY_ROW, "instance": instance, "adopted_at": now()}
         row_is_ours = connection.execute(
-            upsert(identities).values(last_leaver=0, **row).on_conflict_do_nothing(index_elements=["id"])
+            upsert(identities).values(row).on_conflict_do_nothing(index_elements=["id"])
         ).rowcount
         if not row_is_ours:
             return False

@@ -29,12 +29,13 @@ from sqlalchemy import (
     update,
 )
 
-from subscribers import attributes, suppression
+from subscribers import attributes, leavers, suppression
 from subscribers.lists import ensure_lists
 from subscribers.models import (
     ChosenBy,
     ConsentAction,
     ConsentPurpose,
+    Leaving,
     SubscriberStatus,
     SuppressionReason,
     UTCTime,
@@ -203,6 +204,8 @@ def _write(connection: Connection, changes: Sequence[Change], run: ImportRun, bi
             this_person.values({name: bindparam(name) for name in names}),
             [{"this": change.id, **change.values} for change in changes if tuple(change.values) == names],
         )
+    left = [change.id for change in changes if change.values.get("status") == SubscriberStatus.UNSUBSCRIBED]
+    leavers.note_ids(connection, left, Leaving.LEFT, at=run.now)
     gone = [
         {"this": change.id, "slug": slug}
         for change in changes
@@ -281,6 +284,8 @@ def _insert_new(connection: Connection, people: Sequence[Packed], run: ImportRun
     # By the hash, not the address: the chunk is a range of hashes, so these are neighbours.
     inserted = subscriber.c.key_hash == arrival.c.key_hash
     connection.execute(update(arrival).values(subscriber_id=subscriber.c.id).where(inserted))
+    have_left = arrival.c.status == gone if reads else true()
+    leavers.note_people(connection, select(arrival.c.key_hash).where(have_left), Leaving.LEFT, at=run.now)
     _insert_proofs(connection, run)
     _insert_choices(connection, now)
     if "attributes" in run.fields:

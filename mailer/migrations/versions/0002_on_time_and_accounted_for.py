@@ -24,7 +24,6 @@ def upgrade() -> None:
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("instance", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
         sa.Column("adopted_at", subscribers.models.UTCTime(timezone=True), nullable=False),
-        sa.Column("last_leaver", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_identity")),
     )
     op.create_table(
