@@ -1,9 +1,12 @@
 """What differs by database; nothing else in the house reads a dialect's name."""
 
+import json
+from enum import IntEnum
+from functools import cache
 from types import ModuleType
 from typing import Any
 
-from sqlalchemy import Connection, Engine, event, func
+from sqlalchemy import Connection, Engine, ExceptionContext, event, func, select
 from sqlalchemy.sql.elements import ColumnElement
 
 # SQLite before 3.51.3 can corrupt a WAL database when two connections write and checkpoint at the
@@ -104,6 +107,45 @@ def _prepare_server(engine: Engine, *, full_sync: bool) -> None:
             cursor.execute(f"SET synchronous_commit = {'on' if full_sync else 'off'}")
             cursor.execute("SET jit = off")  # compiling costs more than our longest counts
         connection.commit()
+        connection.adapters.register_dumper(str, _texts())
+
+    @event.listens_for(engine, "handle_error")
+    def _say_no_value(context: ExceptionContext) -> None:
+        # A server tells the whole row that it refused; an error that is logged must not.
+        said, error = context.original_exception, context.sqlalchemy_exception
+        primary = getattr(getattr(said, "diag", None), "message_primary", None)
+        if primary and error is not None:
+            said.args = (primary,)
+            error.args = (f"({type(said).__module__}.{type(said).__qualname__}) {primary}",)
+
+
+@cache
+def _texts() -> type[Any]:
+    """How a text travels to a server, which keeps no NUL: the sign for what cannot be shown, instead."""
+    from psycopg.abc import Buffer
+    from psycopg.types.string import StrDumperUnknown
+
+    class WithoutNul(StrDumperUnknown):
+        def dump(self, obj: str) -> Buffer | None:
+            return super().dump(obj.replace("\0", "\ufffd") if "\0" in obj else obj)
+
+    return WithoutNul
+
+
+def _json(value: Any) -> str:
+    """JSON that a server can look into: no NUL, and no half of a pair of surrogates."""
+    said = json.dumps(value, ensure_ascii=False)
+    if "\\u0000" in said:
+        said = json.dumps(_shown(value), ensure_ascii=False)
+    return said.encode("utf-8", "replace").decode()
+
+
+def _shown(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.replace("\0", "\ufffd")
+    if isinstance(value, dict):
+        return {_shown(key): _shown(each) for key, each in value.items()}
+    return [_shown(each) for each in value] if isinstance(value, list | tuple) else value
 
 
 def engine_arguments(url: str, *, writes: bool) -> dict[str, Any]:
@@ -113,12 +155,11 @@ def engine_arguments(url: str, *, writes: bool) -> dict[str, Any]:
     if url.startswith("sqlite:"):
         arguments = {"module": sqlite_module(), "connect_args": {"check_same_thread": False}}
         return {"execution_options": options, **arguments}
+    arguments = {"json_serializer": _json}
     if writes:
-        return {"execution_options": options}
-    return {
-        "execution_options": {**options, "postgresql_readonly": True},
-        "isolation_level": "REPEATABLE READ",
-    }
+        return {"execution_options": options, **arguments}
+    options["postgresql_readonly"] = True
+    return {"execution_options": options, "isolation_level": "REPEATABLE READ", **arguments}
 
 
 def json_text(bind: Engine | Connection, column: Any, key: str) -> ColumnElement[Any]:
@@ -152,3 +193,16 @@ def _walk_log(engine: Engine, mode: str, wait_ms: int = BUSY_TIMEOUT_MS) -> bool
         finally:
             connection.exec_driver_sql(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}").close()
     return not is_busy
+
+
+class Lock(IntEnum):
+    """What one transaction at a time may do, in all processes of all machines."""
+
+    CLAIM = 7_210_001  # look at what may go, and take it
+    FENCE = 7_210_002  # count batch ids, and take one more
+
+
+def hold(connection: Connection, lock: Lock) -> None:
+    """Wait for our turn, which lasts to the end of the transaction; a writer of SQLite has it already."""
+    if not is_sqlite(connection):
+        connection.execute(select(func.pg_advisory_xact_lock(int(lock))))

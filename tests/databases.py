@@ -6,6 +6,7 @@ test is over it is emptied for the next, which is faster than another copy.
 
 import os
 import uuid
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
@@ -44,6 +45,22 @@ def keep(url: str) -> None:
     name = _name(url)
     _in_use.remove(name)
     _kept.append(name)
+
+
+def contents(database: Database) -> bytes:
+    """Everything in it: the bytes of the file and its log, or every row of the server's."""
+    if not SERVER:
+        file = Path(database.url.removeprefix("sqlite:///"))
+        return b"".join(path.read_bytes() for path in file.parent.glob(f"{file.name}*"))
+    return "\n".join(rows(database)).encode()
+
+
+def rows(database: Database) -> Iterator[str]:
+    """Every row of every table, in the words of Python."""
+    with database.reader() as connection:
+        for table in sorted(inspect(connection).get_table_names()):
+            for row in connection.execute(text(f'SELECT * FROM "{table}"')):
+                yield repr(tuple(row))
 
 
 def after_each_test() -> None:

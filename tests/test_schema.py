@@ -5,10 +5,12 @@ from typing import Any
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection, Table, create_engine, inspect
+from sqlalchemy.pool import NullPool
 from sqlmodel import SQLModel
 
 from mailer import house_models, models, tables
 from mailer.database import Database
+from tests import databases
 
 
 def _rules(connection: Connection) -> dict[str, dict[str, Any]]:
@@ -22,7 +24,7 @@ def _rules(connection: Connection) -> dict[str, dict[str, Any]]:
                 str(index["name"]): (
                     index["column_names"],
                     index["unique"],
-                    str(index["dialect_options"].get("sqlite_where")),
+                    str(index["dialect_options"].get(f"{connection.engine.name}_where")),
                 )
                 for index in schema.get_indexes(table)
             },
@@ -39,7 +41,8 @@ def test_the_migrations_end_at_the_models(database: Database) -> None:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
         assert compare_metadata(context, SQLModel.metadata) == []
         migrated = _rules(connection)
-    with create_engine("sqlite://").connect() as connection:
+    of_models = create_engine(databases.new_url(":memory:", migrated=False), poolclass=NullPool)
+    with of_models.connect() as connection:
         SQLModel.metadata.create_all(connection)
         assert migrated == _rules(connection)
 

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import orjson
@@ -22,6 +21,7 @@ from mailer.tables import attempts, chunks, deliveries, events, subscribers, sup
 from mailer.tracking import counters, late, verdicts
 from mailer.tracking.webhook import IngestReport, ingest
 from subscribers.tables import consent
+from tests import databases
 from tests.conftest import SHARED
 from tests.tracking.sample import MESSAGE_ID, Sample, send_sample
 
@@ -278,8 +278,7 @@ def test_no_address_ip_or_header_is_in_the_database_after_a_post(sample: Sample,
             for number, event in enumerate(("bounce", "open", "click", "deferred", "strange_kind"))
         ],
     )
-    folder = Path(sample.database.url.removeprefix("sqlite:///")).parent
-    stored = b"".join(path.read_bytes() for path in folder.iterdir())
+    stored = databases.contents(sample.database)
     assert b"strange_kind" in stored
     for word in secret:
         assert word.encode() not in stored, word

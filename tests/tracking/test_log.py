@@ -23,6 +23,8 @@ from mailer.tracking import log
 from mailer.tracking.hits import Hit, HitWriter
 from tests.tracking.sample import BROWSER, Sample
 
+pytestmark = pytest.mark.sqlite_only(reason="a server keeps its log by itself")
+
 WALKS_AT_MOST = 2_000
 GIVE_UP_SECONDS = 20  # a writer that has ended answers never
 

@@ -18,17 +18,15 @@ from mailer.tables import campaigns, chunks
 from mailer.web.app import create_public_app
 from mailer.web.pages import unbroken
 from mailer.web.server import WebServer
+from tests import databases
 from tests.tracking.sample import SLUG, Sample
 
 
 def state_of(sample: Sample) -> str:
     """One hash over every row of every table."""
     found = hashlib.sha256()
-    with sample.database.reader() as connection:
-        names = connection.execute(text("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name"))
-        for (name,) in names.all():
-            for row in connection.execute(text(f'SELECT * FROM "{name}"')):
-                found.update(repr(tuple(row)).encode())
+    for row in databases.rows(sample.database):
+        found.update(row.encode())
     return found.hexdigest()
 
 
