@@ -104,6 +104,11 @@ def zone_of(name: str) -> ZoneInfo:
     return ZoneInfo(found)
 
 
+def known_zone(name: str, default: str) -> ZoneInfo:
+    """The zone of a name, or the other one: zones that a person once chose come and go."""
+    return ZoneInfo(_zones().get(name.strip().casefold(), default))
+
+
 def resolve(civil: datetime, zone: ZoneInfo) -> Instant:
     """The one instant of a civil date-time."""
     first = civil.replace(tzinfo=zone, fold=0)

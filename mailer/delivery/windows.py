@@ -1,4 +1,4 @@
-"""When letters may be handed over at all: `[schedule]` weekdays, hours and holidays, in the newsletter's zone.
+"""When letters may be handed over at all: `[schedule]` weekdays, hours, holidays, in the newsletter's zone.
 
 Pure: settings and an instant in, an answer out. Campaigns at each reader's own time are exempt: what they
 promise is a time of day elsewhere.

@@ -1,0 +1,263 @@
+"""A planned campaign from its plan to its freeze: begun in time, held back, or missed when it is too late.
+
+The clock of a machine may be wrong by an hour or ten years, and be set right again. What is decided here is
+taken back when the clock turns out to have been ahead; nothing is decided twice.
+
+States read and written here (campaign, and its occurrence with it):
+`miss`             scheduled -> missed; sending -> missed, while no call of it was ever begun
+`unmiss`           missed -> scheduled, sending: the clock that missed it was ahead
+`let_go`           missed -> scheduled, sending: a person said so
+`hold_unapproved`  scheduled -> paused: other templates than those approved
+`hold_unplanned`   scheduled -> paused: its weekly rule was ended
+`rebind`           scheduled -> scheduled, paused (for its templates) -> scheduled: a new approval
+`begin`            scheduled -> preparing; the freeze follows
+`follow`           (occurrence) pending -> running -> done, and back to pending while its campaign waits
+"""
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Select, and_, exists, or_, select, update
+
+from mailer.config import Settings
+from mailer.delivery import schedule
+from mailer.delivery.campaigns import FINAL
+from mailer.delivery.owners import new_owner
+from mailer.delivery.timing import CLOCK_SLACK
+from mailer.house_models import OccurrenceState
+from mailer.models import CampaignStatus, ChunkState
+from mailer.tables import attempts, campaigns, chunks, issues, marks, occurrences, schedules
+
+# How the reason begins that a new approval ends.
+TEMPLATES_CHANGED = "the e-mail templates were changed after the approval"
+UNPLANNED = "[schedule] weekly was ended, so that this campaign has no time to go"
+
+# A campaign of which nothing is frozen can take another revision, another time, another approval.
+_OPEN = (CampaignStatus.SCHEDULED, CampaignStatus.PAUSED, CampaignStatus.MISSED)
+
+
+def miss(connection: Connection, latest: timedelta, now: datetime) -> list[int]:
+    """Hold what is later than `[schedule] latest` until a person decides; the campaigns."""
+    too_late = exists().where(
+        occurrences.c.id == campaigns.c.occurrence_id,
+        occurrences.c.at < now - latest,
+        occurrences.c.state.in_((OccurrenceState.PENDING, OccurrenceState.RUNNING)),
+    )
+    missed = connection.execute(
+        update(campaigns)
+        .where(
+            campaigns.c.occurrence_id.is_not(None),
+            campaigns.c.may_be_late.is_(False),
+            or_(
+                campaigns.c.status == CampaignStatus.SCHEDULED,
+                and_(
+                    campaigns.c.status == CampaignStatus.SENDING,
+                    campaigns.c.proven.is_(False),
+                    *_nothing_begun(now - latest),
+                ),
+            ),
+            too_late,
+        )
+        .values(status=CampaignStatus.MISSED)
+        .returning(campaigns.c.id, campaigns.c.occurrence_id)
+    ).all()
+    _settle(connection, (row.occurrence_id for row in missed), OccurrenceState.MISSED, now)
+    return [row.id for row in missed]
+
+
+def _nothing_begun(since: datetime) -> tuple[ColumnElement[bool], ...]:
+    """No call was ever begun, and of local ones some readers' time is longer ago than that."""
+    was_begun = (
+        select(attempts.c.id)
+        .join(chunks, chunks.c.id == attempts.c.chunk_id)
+        .where(chunks.c.campaign_id == campaigns.c.id)
+        .exists()
+    )
+    waits_so_long = exists().where(
+        chunks.c.campaign_id == campaigns.c.id,
+        chunks.c.state == ChunkState.WAITING,
+        chunks.c.not_before < since,
+    )
+    local = (
+        select(occurrences.c.id)
+        .join(schedules, schedules.c.id == occurrences.c.schedule_id)
+        .where(schedules.c.is_local)
+    )
+    return ~was_begun, or_(campaigns.c.occurrence_id.not_in(local), waits_so_long)
+
+
+def unmiss(connection: Connection, latest: timedelta, now: datetime) -> list[int]:
+    """Take back what a clock missed that was ahead; the campaigns."""
+    was_ahead = exists().where(
+        occurrences.c.id == campaigns.c.occurrence_id,
+        occurrences.c.at >= now - latest,
+        or_(occurrences.c.at > now, occurrences.c.settled_at > now + CLOCK_SLACK),
+    )
+    return _go_on(connection, was_ahead)
+
+
+def let_go(connection: Connection, campaign_id: int) -> bool:
+    """Let a missed campaign go now, however late it is. False when it is not missed."""
+    return bool(_go_on(connection, campaigns.c.id == campaign_id, may_be_late=True))
+
+
+def _go_on(connection: Connection, which: ColumnElement[bool], **values: Any) -> list[int]:
+    gone_on: list[int] = []
+    for is_so, status, state in (
+        (campaigns.c.frozen_at.is_(None), CampaignStatus.SCHEDULED, OccurrenceState.PENDING),
+        (campaigns.c.frozen_at.is_not(None), CampaignStatus.SENDING, OccurrenceState.RUNNING),
+    ):
+        changed = connection.execute(
+            update(campaigns)
+            .where(campaigns.c.status == CampaignStatus.MISSED, is_so, which)
+            .values(status=status, **values)
+            .returning(campaigns.c.id, campaigns.c.occurrence_id)
+        ).all()
+        _settle(connection, (row.occurrence_id for row in changed), state, None)
+        gone_on += [row.id for row in changed]
+    return gone_on
+
+
+def _settle(connection: Connection, ids: Iterable[int], state: OccurrenceState, at: datetime | None) -> None:
+    found = list(ids)
+    if found:
+        connection.execute(
+            update(occurrences).where(occurrences.c.id.in_(found)).values(state=state, settled_at=at)
+        )
+
+
+# -- approval ---------------------------------------------------------------------------------------
+
+
+def hold_unapproved(connection: Connection, templates: str) -> list[int]:
+    """Pause scheduled campaigns that were approved with other templates; the campaigns."""
+    others = select(marks.c.id).where(marks.c.templates_hash != templates)
+    return _hold(
+        connection,
+        _scheduled().where(campaigns.c.approval_id.in_(others)),
+        f"{TEMPLATES_CHANGED}; 'mailer preview {{issue}}' shows it, 'mailer approve {{issue}}' lets it go",
+    )
+
+
+def hold_unplanned(connection: Connection) -> list[int]:
+    """Pause scheduled campaigns whose weekly rule was ended and replaced by none; the campaigns."""
+    ended = (
+        select(occurrences.c.id)
+        .join(schedules, schedules.c.id == occurrences.c.schedule_id)
+        .where(occurrences.c.state == OccurrenceState.SKIPPED, schedules.c.ended_at.is_not(None))
+    )
+    return _hold(
+        connection,
+        _scheduled().where(campaigns.c.occurrence_id.in_(ended)),
+        f"{UNPLANNED}; 'mailer cancel {{campaign}}', then 'mailer send {{issue}} --at WHEN'",
+    )
+
+
+def _scheduled() -> Select[Any]:
+    return (
+        select(campaigns.c.id, issues.c.slug)
+        .join(issues, issues.c.id == campaigns.c.issue_id)
+        .where(campaigns.c.status == CampaignStatus.SCHEDULED)
+    )
+
+
+def _hold(connection: Connection, which: Select[Any], reason: str) -> list[int]:
+    held = []
+    for campaign_id, slug in connection.execute(which).all():
+        changed = connection.execute(
+            update(campaigns)
+            .where(campaigns.c.id == campaign_id, campaigns.c.status == CampaignStatus.SCHEDULED)
+            .values(
+                status=CampaignStatus.PAUSED,
+                pause_reason=reason.format(issue=slug, campaign=campaign_id),
+            )
+        )
+        held += [campaign_id] * changed.rowcount
+    return held
+
+
+def rebind(connection: Connection, *, issue_id: int, revision_id: int, approval_id: int) -> int | None:
+    """Have an issue's campaign that is not frozen go with a newly approved revision; the campaign."""
+    changed = connection.execute(
+        update(campaigns)
+        .where(
+            campaigns.c.issue_id == issue_id,
+            campaigns.c.occurrence_id.is_not(None),
+            campaigns.c.frozen_at.is_(None),
+            campaigns.c.status.in_(_OPEN),
+        )
+        .values(revision_id=revision_id, approval_id=approval_id)
+        .returning(campaigns.c.id)
+    ).scalar_one_or_none()
+    connection.execute(
+        update(campaigns)
+        .where(
+            campaigns.c.id == changed,
+            campaigns.c.status == CampaignStatus.PAUSED,
+            campaigns.c.pause_reason.startswith(TEMPLATES_CHANGED, autoescape=True),
+        )
+        .values(status=CampaignStatus.SCHEDULED, pause_reason=None)
+    )
+    return changed
+
+
+# -- the freeze -------------------------------------------------------------------------------------
+
+
+def due(connection: Connection, settings: Settings, now: datetime) -> list[int]:
+    """Scheduled campaigns that are to be frozen now, the soonest first."""
+    rows = connection.execute(
+        select(campaigns.c.id, campaigns.c.created_at, occurrences.c.at, schedules.c.is_local)
+        .join(occurrences, occurrences.c.id == campaigns.c.occurrence_id)
+        .join(schedules, schedules.c.id == occurrences.c.schedule_id)
+        .where(
+            campaigns.c.status == CampaignStatus.SCHEDULED,
+            occurrences.c.state == OccurrenceState.PENDING,
+        )
+        .order_by(occurrences.c.at, campaigns.c.id)
+    )
+    return [
+        row.id
+        for row in rows
+        if now
+        >= row.at - schedule.lead_of(settings, at=row.at, planned=row.created_at, is_local=bool(row.is_local))
+    ]
+
+
+def begin(connection: Connection, campaign_id: int, now: datetime) -> bool:
+    """scheduled -> preparing, by this process. False when somebody else was there first."""
+    changed = connection.execute(
+        update(campaigns)
+        .where(campaigns.c.id == campaign_id, campaigns.c.status == CampaignStatus.SCHEDULED)
+        # Others see by `started_at` how long it has been preparing; the freeze sets it anew.
+        .values(status=CampaignStatus.PREPARING, owner=new_owner(), started_at=now)
+    )
+    return changed.rowcount == 1
+
+
+def follow(connection: Connection, now: datetime) -> None:
+    """Let occurrences say what their campaigns do."""
+    mine = campaigns.c.occurrence_id == occurrences.c.id
+    is_frozen = campaigns.c.frozen_at.is_not(None)
+    under_way = or_(
+        campaigns.c.status.in_((CampaignStatus.PREPARING, CampaignStatus.SENDING)),
+        and_(campaigns.c.status == CampaignStatus.PAUSED, is_frozen),
+    )
+    waits = and_(campaigns.c.status.in_((CampaignStatus.SCHEDULED, CampaignStatus.PAUSED)), ~is_frozen)
+    changes: tuple[tuple[tuple[OccurrenceState, ...], ColumnElement[bool], dict[str, Any]], ...] = (
+        ((OccurrenceState.PENDING,), exists().where(mine, under_way), {"state": OccurrenceState.RUNNING}),
+        ((OccurrenceState.RUNNING,), exists().where(mine, waits), {"state": OccurrenceState.PENDING}),
+        (
+            (OccurrenceState.PENDING, OccurrenceState.RUNNING, OccurrenceState.MISSED),
+            and_(
+                exists().where(mine, campaigns.c.status.in_(FINAL)),
+                ~exists().where(mine, campaigns.c.status.not_in(FINAL)),
+            ),
+            {"state": OccurrenceState.DONE, "settled_at": now},
+        ),
+    )
+    for before, condition, values in changes:
+        connection.execute(
+            update(occurrences).where(occurrences.c.state.in_(before), condition).values(values)
+        )
