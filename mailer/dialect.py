@@ -200,6 +200,7 @@ class Lock(IntEnum):
 
     CLAIM = 7_210_001  # look at what may go, and take it
     FENCE = 7_210_002  # count batch ids, and take one more
+    CLOCK = 7_210_003  # look at what is due, and begin it
 
 
 def hold(connection: Connection, lock: Lock) -> None:
