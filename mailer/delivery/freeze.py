@@ -1,8 +1,9 @@
 """A campaign becomes editions, chunks and deliveries, all at once: the moment that decides who gets what.
 
 Prepare (no lock): the audience as it stands kept in temporary tables, the plan for it, the links, each
-edition rendered once, a place for every reader. Commit (one short transaction): preparing -> sending
-with all rows, or nothing. Whoever comes second finds the campaign no longer preparing and changes nothing.
+edition rendered once, a place for every reader. Commit (one short transaction): preparing -> sending with
+all rows, each chunk with the time from which it may go; or nothing. Whoever comes second finds the campaign
+no longer preparing and changes nothing.
 States: campaign preparing -> sending (-> finished when nobody is to get anything); -> cancelled when
 it cannot be made. Writes edition, link, campaign_story, chunk, delivery, skip.
 """
@@ -24,10 +25,12 @@ from mailer.config import Settings
 from mailer.database import Database, staged
 from mailer.delivery import plan as planning
 from mailer.delivery import stage
+from mailer.delivery import timing as timings
 from mailer.delivery.body import draw_nonce
 from mailer.delivery.campaigns import cancel, finish_if_done
 from mailer.delivery.owners import is_gone
 from mailer.delivery.plan import Leaves, Plan
+from mailer.delivery.stage import Part
 from mailer.editions.compose import compose
 from mailer.editions.content import EditionContent
 from mailer.editions.links import CampaignLinks, link_places
@@ -90,11 +93,13 @@ def freeze(
                 reach(Point.PEOPLE_STAGED)
                 _prepare(database, campaign_id, plan, settings, prepared)
                 with staged(connection):
-                    stage.places_of(connection, plan, settings.sending.chunk_size)
+                    parts, moments = _places(connection, campaign_id, plan, settings, clock())
                 reach(Point.EDITIONS_PREPARED)
                 try:
                     with connection.begin():
-                        is_frozen = _commit(connection, campaign_id, plan, prepared, settings, clock())
+                        is_frozen = _commit(
+                            connection, campaign_id, plan, parts, moments, prepared, settings, clock()
+                        )
                 except _Again:
                     continue
                 reach(Point.FROZEN)
@@ -192,6 +197,21 @@ def _render(
             return _Prepared(content, rendered, nonce)
 
 
+def _places(
+    connection: Connection, campaign_id: int, plan: Plan, settings: Settings, now: datetime
+) -> tuple[list[Part], list[datetime | None]]:
+    """A place for every reader: how many for each edition and moment, and the moments, soonest first."""
+    timing = timings.of(connection, campaign_id)
+    is_local = timing is not None and timing.is_local
+    zones = stage.zones_of(connection) if is_local else [None]
+    times = timings.claimable_from(timing, zones, settings, now)
+    moments = sorted(set(times.values()), key=lambda time: (time is not None, time))
+    if is_local:
+        stage.moments_of(connection, {zone: moments.index(time) for zone, time in times.items()})
+    parts = stage.places_of(connection, plan, settings.sending.chunk_size, is_local=is_local)
+    return parts, moments
+
+
 # -- commit -----------------------------------------------------------------------------------------
 
 
@@ -199,6 +219,8 @@ def _commit(
     connection: Connection,
     campaign_id: int,
     plan: Plan,
+    parts: list[Part],
+    moments: list[datetime | None],
     prepared: dict[str, _Prepared],
     settings: Settings,
     now: datetime,
@@ -213,7 +235,7 @@ def _commit(
     reach(Point.FREEZING)
     _require_known_choices(connection, plan, settings)
     edition_ids = _insert_editions(connection, campaign_id, plan, prepared)
-    _insert_chunks(connection, campaign_id, plan, edition_ids, settings.sending.chunk_size)
+    _insert_chunks(connection, campaign_id, parts, moments, edition_ids, settings.sending.chunk_size)
     _insert_stories(connection, campaign_id, plan)
     _insert_deliveries(connection, campaign_id, plan, settings)
     _insert_skips(connection, campaign_id)
@@ -293,14 +315,25 @@ def _insert_editions(
 
 
 def _insert_chunks(
-    connection: Connection, campaign_id: int, plan: Plan, edition_ids: list[int], chunk_size: int
+    connection: Connection,
+    campaign_id: int,
+    parts: list[Part],
+    moments: list[datetime | None],
+    edition_ids: list[int],
+    chunk_size: int,
 ) -> None:
-    """Chunk rows, all editions abreast: chunks sent one after the other then have readers who are
-    neighbours in every table, and no edition waits for another."""
+    """Chunk rows, moment by moment, all editions abreast: chunks sent one after the other then have
+    readers who are neighbours in every table, and no edition waits for another."""
     places = sorted(
-        (start / planned.audience, edition, start // chunk_size, min(chunk_size, planned.audience - start))
-        for edition, planned in enumerate(plan.editions)
-        for start in range(0, planned.audience, chunk_size)
+        (
+            part.moment,
+            start / part.readers,
+            part.edition,
+            start // chunk_size,
+            min(chunk_size, part.readers - start),
+        )
+        for part in parts
+        for start in range(0, part.readers, chunk_size)
     )
     if not places:
         return
@@ -312,15 +345,22 @@ def _insert_chunks(
                 "edition_id": edition_ids[edition],
                 "state": ChunkState.WAITING,
                 "recipients": size,
+                "not_before": moments[moment],
             }
-            for _, edition, _, size in places
+            for moment, _, edition, _, size in places
         ],
     ).scalars()
     connection.execute(
         insert(stage.targets),
         [
-            {"edition": edition, "chunk": chunk, "edition_id": edition_ids[edition], "chunk_id": chunk_id}
-            for (_, edition, chunk, _), chunk_id in zip(places, ids, strict=True)
+            {
+                "edition": edition,
+                "moment": moment,
+                "chunk": chunk,
+                "edition_id": edition_ids[edition],
+                "chunk_id": chunk_id,
+            }
+            for (moment, _, edition, chunk, _), chunk_id in zip(places, ids, strict=True)
         ],
     )
 
@@ -360,6 +400,7 @@ def _insert_deliveries(connection: Connection, campaign_id: int, plan: Plan, set
                 stage.targets,
                 and_(
                     stage.targets.c.edition == stage.places.c.edition,
+                    stage.targets.c.moment == stage.places.c.moment,
                     stage.targets.c.chunk == stage.places.c.chunk,
                 ),
             )

@@ -10,7 +10,7 @@ Nothing here makes a call, and nothing is sent again unless a person says so.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal, TypeVar
 
 from sqlalchemy import ColumnElement, Connection, and_, exists, func, or_, select, text, update
@@ -46,12 +46,16 @@ _IN_HAND = select(
 ).where(chunks.c.state.in_((ChunkState.CLAIMED, ChunkState.SUBMITTING)))
 
 
-def expire(connection: Connection, now: datetime) -> int:
-    """Take over from whoever died: their chunks, by lease or by a process that is gone. How many."""
+def expire(connection: Connection, now: datetime, longest: timedelta) -> int:
+    """Take over from whoever died: their chunks, by lease or by a process that is gone. How many.
+
+    A lease longer than `longest` was set by a wrong clock, and holds nothing.
+    """
     rows = connection.execute(_IN_HAND).all()
     taken = 0
     for row in rows:
-        if row.lease_until is not None and row.lease_until > now and not owners.is_gone(row.owner):
+        is_leased = row.lease_until is not None and now < row.lease_until <= now + longest
+        if is_leased and not owners.is_gone(row.owner):
             continue
         if row.state == ChunkState.CLAIMED:
             moved = move(connection, row.id, ChunkState.CLAIMED, ChunkState.WAITING, owner=row.owner)

@@ -1,7 +1,7 @@
 """One chunk from waiting to an answer: claim, attempt, call, record. Called by threads until it says "idle".
 
 States read and written here (chunk; its letters follow in the same transaction, the campaign too):
-`_claim`           waiting -> claimed(owner, lease), while the campaign is sending
+`claim.take`       waiting -> claimed(owner, lease), while the campaign is sending and its time has come
 `_settle_empty`    claimed -> withheld, where nobody is left
 `_begin`           claimed -> submitting with an attempt row on the disk; -> waiting where the campaign has
                    been paused meanwhile
@@ -17,7 +17,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
@@ -27,18 +26,21 @@ from sqlalchemy import (
     bindparam,
     exists,
     insert,
-    or_,
     select,
     update,
 )
-from sqlalchemy.orm import aliased
 
+from mailer import dialect
 from mailer.config import Settings
+from mailer.config_tables import duration_of
 from mailer.database import Database
-from mailer.delivery import outcomes, reconcile
+from mailer.delivery import claim as claiming
+from mailer.delivery import outcomes, reconcile, windows
 from mailer.delivery.body import FrozenEdition, build
 from mailer.delivery.campaigns import finish_all_done, finish_if_done, withhold_if_cancelled
+from mailer.delivery.claim import Claim, Wish
 from mailer.delivery.sorting import SortedOut, sort_out, waiting_letters
+from mailer.delivery.timing import CLOCK_SLACK
 from mailer.delivery.transport import Transport
 from mailer.links import Doors, Tokens
 from mailer.models import CampaignStatus, ChunkState, Handover
@@ -50,40 +52,6 @@ EDITIONS_KEPT = 32
 
 
 # Statements of every call are made once: making one costs as much as running it.
-
-
-def _claiming(*conditions: ColumnElement[bool]) -> Any:
-    other = aliased(chunks)
-    in_flight = exists().where(
-        other.c.campaign_id == chunks.c.campaign_id,
-        other.c.state.in_((ChunkState.CLAIMED, ChunkState.SUBMITTING)),
-    )
-    next_one = (
-        select(chunks.c.id)
-        .join(campaigns, campaigns.c.id == chunks.c.campaign_id)
-        .where(
-            chunks.c.state == ChunkState.WAITING,
-            campaigns.c.status == CampaignStatus.SENDING,
-            or_(campaigns.c.not_before.is_(None), campaigns.c.not_before <= bindparam("at")),
-            # The first call goes alone: what is wrong with it is wrong with all.
-            or_(campaigns.c.proven, ~in_flight),
-            *conditions,
-        )
-        .order_by(chunks.c.id)
-        .limit(1)
-        .scalar_subquery()
-    )
-    return (
-        update(chunks)
-        .where(chunks.c.id == next_one, chunks.c.state == ChunkState.WAITING)
-        .values(state=ChunkState.CLAIMED, owner=bindparam("by"), lease_until=bindparam("until"))
-        .returning(chunks.c.id, chunks.c.campaign_id, chunks.c.edition_id)
-    )
-
-
-_CLAIM_ANY = _claiming()
-_CLAIM_OF_CAMPAIGN = _claiming(chunks.c.campaign_id == bindparam("only"))
-
 _BEGIN = (
     update(chunks)
     .where(
@@ -128,28 +96,27 @@ class Sending:
     doors: Doors
     transport: Transport
     clock: Callable[[], datetime]
+    # What the database must call itself for anything to be claimed; None: anything.
+    instance: Callable[[], str] | None = None
     editions: dict[int, FrozenEdition] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class _Claim:
-    chunk_id: int
-    campaign_id: int
-    edition_id: int
-    owner: str
 
 
 def run_once(sending: Sending, owner: str, campaign_id: int | None = None) -> Step:
     """Take over from the dead, claim the next chunk that may go, and see it to its answer."""
     with sending.database.ledger() as connection:
+        dialect.hold(connection, dialect.Lock.CLAIM)
         now = sending.clock()
-        taken_over = reconcile.expire(connection, now)
-        claim = _claim(connection, sending, owner, campaign_id, now)
+        taken_over = reconcile.expire(connection, now, _longest_lease(sending))
+        claim = claiming.take(connection, _wish(sending, owner, campaign_id, now), now)
         reach(Point.CLAIMING)
         if claim is None:
             finish_all_done(connection, now)
-            wake_at = None if taken_over else _next_time(connection, campaign_id, now)
-            return Step(Worked.SETTLED if taken_over else Worked.IDLE, campaign_id, wake_at)
+            mended = claiming.mend_clock(connection, now, duration_of(sending.settings.sending.grace))
+            if taken_over or mended:
+                return Step(Worked.SETTLED, campaign_id)
+            opens_at = windows.next_open(sending.settings, now)
+            wake_at = claiming.next_time(connection, campaign_id, now, opens_at=opens_at)
+            return Step(Worked.IDLE, campaign_id, wake_at)
         edition = _edition(connection, sending, claim.edition_id)
         # Read with the claim, and so after every unsubscribe that came before it.
         letters = waiting_letters(connection, claim.chunk_id, now)
@@ -162,7 +129,7 @@ def run_once(sending: Sending, owner: str, campaign_id: int | None = None) -> St
     return Step(Worked.SETTLED, claim.campaign_id)
 
 
-def _hand_over(sending: Sending, claim: _Claim, edition: FrozenEdition, sorted_out: SortedOut) -> Step:
+def _hand_over(sending: Sending, claim: Claim, edition: FrozenEdition, sorted_out: SortedOut) -> Step:
     """Attempt, call and record, for those who get the letter."""
     attempt_id = uuid.uuid4().hex
     call = build(
@@ -190,40 +157,14 @@ def _hand_over(sending: Sending, claim: _Claim, edition: FrozenEdition, sorted_o
     return Step(Worked.CALLED, claim.campaign_id)
 
 
-def _claim(
-    connection: Connection, sending: Sending, owner: str, campaign_id: int | None, now: datetime
-) -> _Claim | None:
-    row = connection.execute(
-        _CLAIM_ANY if campaign_id is None else _CLAIM_OF_CAMPAIGN,
-        {"at": now, "by": owner, "until": _lease(sending, now), "only": campaign_id},
-    ).one_or_none()
-    return None if row is None else _Claim(row.id, row.campaign_id, row.edition_id, owner)
-
-
-def _next_time(connection: Connection, campaign_id: int | None, now: datetime) -> datetime | None:
-    """When a chunk that waits may go, or a lease ends; None when there is neither."""
-    waits = connection.execute(
-        select(campaigns.c.not_before)
-        .where(
-            campaigns.c.status == CampaignStatus.SENDING,
-            campaigns.c.not_before > now,
-            *([campaigns.c.id == campaign_id] if campaign_id is not None else []),
-            exists().where(chunks.c.campaign_id == campaigns.c.id, chunks.c.state == ChunkState.WAITING),
-        )
-        .order_by(campaigns.c.not_before)
-        .limit(1)
-    ).scalar_one_or_none()
-    lease = connection.execute(
-        select(chunks.c.lease_until)
-        .where(
-            chunks.c.state.in_((ChunkState.CLAIMED, ChunkState.SUBMITTING)),
-            *([chunks.c.campaign_id == campaign_id] if campaign_id is not None else []),
-        )
-        .order_by(chunks.c.lease_until)
-        .limit(1)
-    ).scalar_one_or_none()
-    times = [time for time in (waits, lease) if time is not None]
-    return min(times) if times else None
+def _wish(sending: Sending, owner: str, campaign_id: int | None, now: datetime) -> Wish:
+    return Wish(
+        owner,
+        _lease(sending, now),
+        campaign_id,
+        sending.instance() if sending.instance is not None else None,
+        windows.is_open(sending.settings, now),
+    )
 
 
 def _edition(connection: Connection, sending: Sending, edition_id: int) -> FrozenEdition:
@@ -252,7 +193,7 @@ def _edition(connection: Connection, sending: Sending, edition_id: int) -> Froze
 def _begin(
     connection: Connection,
     sending: Sending,
-    claim: _Claim,
+    claim: Claim,
     sorted_out: SortedOut,
     attempt_id: str,
     body_hash: str,
@@ -289,7 +230,7 @@ def _begin(
     return True
 
 
-def _settle_empty(connection: Connection, claim: _Claim, sorted_out: SortedOut, now: datetime) -> None:
+def _settle_empty(connection: Connection, claim: Claim, sorted_out: SortedOut, now: datetime) -> None:
     """Nobody of the chunk is to be mailed any more."""
     changed = connection.execute(
         update(chunks)
@@ -307,7 +248,7 @@ def _settle_empty(connection: Connection, claim: _Claim, sorted_out: SortedOut, 
         finish_if_done(connection, claim.campaign_id, now)
 
 
-def _is_ours(claim: _Claim) -> ColumnElement[bool]:
+def _is_ours(claim: Claim) -> ColumnElement[bool]:
     return and_(
         chunks.c.id == claim.chunk_id,
         chunks.c.state == ChunkState.CLAIMED,
@@ -326,3 +267,8 @@ def _withhold(connection: Connection, out: dict[str, list[int]]) -> None:
 
 def _lease(sending: Sending, now: datetime) -> datetime:
     return now + timedelta(seconds=sending.settings.sending.lease_seconds)
+
+
+def _longest_lease(sending: Sending) -> timedelta:
+    """A lease that ends later was set by a clock far ahead."""
+    return timedelta(seconds=sending.settings.sending.lease_seconds) + CLOCK_SLACK

@@ -16,7 +16,7 @@ from mailer.delivery.sendgrid import SendGrid
 from mailer.editions.select import select, selection_of_each_topic
 from mailer.issues.values import Issue
 from mailer.models import CampaignStatus
-from mailer.service import erasing, people, site
+from mailer.service import erasing, identity, people, site
 from mailer.service.composition import PlannedCampaign, chosen_selections
 from mailer.service.rooms import Rooms
 from subscribers import choices, roster
@@ -40,6 +40,8 @@ def sender_warnings(rooms: Rooms) -> list[str]:
 def require_ready(rooms: Rooms) -> None:
     """Refuse what would be refused at the start anyway, before anybody is asked. Raises NewsletterError."""
     preflight.require_ready(rooms.settings)
+    with rooms.database.reader() as connection:
+        identity.require_home(connection, rooms.home)
     SendGrid.of(rooms.settings).close()  # no key: refused before anything is frozen
 
 
@@ -180,7 +182,15 @@ def take_up(rooms: Rooms, _now: datetime) -> None:
 def _sending(rooms: Rooms) -> Iterator[Sending]:
     transport = SendGrid.of(rooms.settings)
     try:
-        yield Sending(rooms.database, rooms.settings, rooms.tokens, rooms.doors, transport, rooms.now)
+        yield Sending(
+            rooms.database,
+            rooms.settings,
+            rooms.tokens,
+            rooms.doors,
+            transport,
+            rooms.now,
+            instance=rooms.home.instance,
+        )
     finally:
         transport.close()
 

@@ -150,7 +150,13 @@ class Site:
         )
         return campaign_id
 
-    def send_by(self, transport: Transport, *, clock: Callable[[], datetime] | None = None) -> Sending:
+    def send_by(
+        self,
+        transport: Transport,
+        *,
+        clock: Callable[[], datetime] | None = None,
+        instance: Callable[[], str] | None = None,
+    ) -> Sending:
         return Sending(
             self.database,
             self.settings,
@@ -158,6 +164,7 @@ class Site:
             doors_of(self.settings),
             transport,
             clock or self.clock,
+            instance,
         )
 
     def status(self, campaign_id: int) -> campaigns.CampaignState:
