@@ -1,9 +1,10 @@
 """A campaign's life and its account: create, pause, resume, cancel, finish, reopen, and the equation.
 
 States read and written here (campaign):
-`create` -> preparing, of a planned one -> scheduled · `pause` sending -> paused · `resume` paused -> sending
-(or finished, when nothing is left) · `cancel` any unfinished -> cancelled · `finish_if_done`,
-`finish_all_done` sending -> finished · `reopen` finished -> sending; preparing -> sending is the freeze's
+`create` -> preparing, of a planned one -> scheduled · `pause` scheduled, sending -> paused · `resume` paused
+-> sending (or finished, when nothing is left), not frozen yet -> scheduled · `cancel` any unfinished ->
+cancelled · `finish_if_done`, `finish_all_done` sending -> finished · `reopen` finished -> sending · `give_up`
+preparing -> cancelled, a planned one -> paused; preparing -> sending is the freeze's, missed that of `lateness`
 and (chunk) `cancel`, `withhold_if_cancelled`: waiting, claimed -> withheld. A call in flight is never
 touched. Always: frozen = waiting + accepted + rejected + withheld + held, a sum over chunks.
 """
@@ -19,7 +20,16 @@ from sqlalchemy.exc import IntegrityError
 from mailer.delivery.audience import Audience
 from mailer.delivery.owners import new_owner
 from mailer.models import CampaignStatus, ChunkState, Handover
-from mailer.tables import campaigns, chunks, deliveries, issues, skips
+from mailer.tables import (
+    campaigns,
+    chunks,
+    deliveries,
+    issues,
+    occurrences,
+    revisions,
+    schedules,
+    skips,
+)
 from subscribers.errors import NewsletterError, NotFound
 from subscribers.failpoints import Point, reach
 
@@ -45,8 +55,24 @@ _FINISH = (
 
 
 @dataclass(frozen=True, slots=True)
+class Due:
+    """The time that a campaign is planned for; of a local one `at` is that of its first readers."""
+
+    at: datetime
+    civil: str
+    zone: str
+    is_local: bool
+
+    def as_json(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self.__slots__} | {"at": self.at.isoformat()}
+
+
+@dataclass(frozen=True, slots=True)
 class CampaignState:
-    """Where a campaign stands. `frozen` is always the sum of the five after it."""
+    """Where a campaign stands. `frozen` is always the sum of the five after it.
+
+    It goes with `revision`, whatever newer draft the issue has; `due` is None for "at once".
+    """
 
     campaign: int
     issue: str
@@ -59,10 +85,16 @@ class CampaignState:
     withheld: int
     held: int
     skipped: Mapping[str, int]
+    revision: int
+    newest_revision: int
+    due: Due | None
 
     def as_json(self) -> dict[str, Any]:
         """The shape that scripts rely on."""
-        return {name: getattr(self, name) for name in self.__slots__} | {"skipped": dict(self.skipped)}
+        return {name: getattr(self, name) for name in self.__slots__} | {
+            "skipped": dict(self.skipped),
+            "due": self.due and self.due.as_json(),
+        }
 
 
 class UnfinishedCampaign(NewsletterError):
@@ -174,11 +206,10 @@ def list_all(connection: Connection) -> list[CampaignState]:
 
 def pause(connection: Connection, campaign_id: int, reason: str = BY_HAND) -> bool:
     """Stop handing over; calls in flight end. False when it is paused already. Raises when it is over."""
-    if _change(
-        connection, campaign_id, (CampaignStatus.SENDING,), CampaignStatus.PAUSED, pause_reason=reason
-    ):
+    before = (CampaignStatus.SCHEDULED, CampaignStatus.SENDING)
+    if _change(connection, campaign_id, before, CampaignStatus.PAUSED, pause_reason=reason):
         return True
-    return _refuse_unless(connection, campaign_id, CampaignStatus.PAUSED, "pause")
+    return _refuse_unless(connection, campaign_id, (CampaignStatus.PAUSED,), "pause")
 
 
 def pause_if_sending(connection: Connection, campaign_id: int, reason: str) -> None:
@@ -187,7 +218,19 @@ def pause_if_sending(connection: Connection, campaign_id: int, reason: str) -> N
 
 
 def resume(connection: Connection, campaign_id: int, now: datetime) -> bool:
-    """Let a paused campaign go on, at once. False when it is under way already. Raises when it is over."""
+    """Let a paused campaign go on, at once; one that is not frozen yet waits for its time again.
+
+    False when it is under way already. Raises when it is over, or missed.
+    """
+    is_planned = update(campaigns).where(
+        campaigns.c.id == campaign_id,
+        campaigns.c.status == CampaignStatus.PAUSED,
+        campaigns.c.frozen_at.is_(None),
+    )
+    if connection.execute(
+        is_planned.values(status=CampaignStatus.SCHEDULED, pause_reason=None, not_before=None)
+    ).rowcount:
+        return True
     if _change(
         connection,
         campaign_id,
@@ -203,7 +246,9 @@ def resume(connection: Connection, campaign_id: int, now: datetime) -> bool:
         )
         finish_if_done(connection, campaign_id, now)
         return True
-    return _refuse_unless(connection, campaign_id, CampaignStatus.SENDING, "resume")
+    return _refuse_unless(
+        connection, campaign_id, (CampaignStatus.SENDING, CampaignStatus.SCHEDULED), "resume"
+    )
 
 
 def cancel(connection: Connection, campaign_id: int, now: datetime) -> bool:
@@ -219,7 +264,22 @@ def cancel(connection: Connection, campaign_id: int, now: datetime) -> bool:
     ):
         withhold_if_cancelled(connection, campaign_id)
         return True
-    return _refuse_unless(connection, campaign_id, CampaignStatus.CANCELLED, "cancel")
+    return _refuse_unless(connection, campaign_id, (CampaignStatus.CANCELLED,), "cancel")
+
+
+def give_up(connection: Connection, campaign_id: int, reason: str, now: datetime) -> None:
+    """preparing -> cancelled, when it cannot be made; a planned one -> paused, so that a person mends it."""
+    is_planned = exists().where(campaigns.c.id == campaign_id, campaigns.c.occurrence_id.is_not(None))
+    if connection.execute(select(is_planned)).scalar_one():
+        _change(
+            connection,
+            campaign_id,
+            (CampaignStatus.PREPARING,),
+            CampaignStatus.PAUSED,
+            pause_reason=f"it could not be made: {reason}",
+        )
+    else:
+        cancel(connection, campaign_id, now)
 
 
 def withhold_if_cancelled(connection: Connection, campaign_id: int) -> None:
@@ -316,15 +376,22 @@ def _change(
     return changed.rowcount == 1
 
 
-def _refuse_unless(connection: Connection, campaign_id: int, wanted: CampaignStatus, verb: str) -> bool:
-    """False when the campaign is in the wanted status already; else the refusal."""
+def _refuse_unless(
+    connection: Connection, campaign_id: int, wanted: tuple[CampaignStatus, ...], verb: str
+) -> bool:
+    """False when the campaign is in a wanted status already; else the refusal."""
     found = connection.execute(
         select(campaigns.c.status).where(campaigns.c.id == campaign_id)
     ).scalar_one_or_none()
     if found is None:
         raise _no_such(campaign_id)
-    if found == wanted:
+    if found in wanted:
         return False
+    if found == CampaignStatus.MISSED:
+        raise NewsletterError(
+            f"campaign {campaign_id} missed its time.",
+            cure=f"'mailer resume {campaign_id} --yes' sends it now, 'mailer cancel {campaign_id}' ends it.",
+        )
     raise NewsletterError(
         f"campaign {campaign_id} is {found}; there is nothing to {verb}.",
         cure=f"See 'mailer status {campaign_id}'.",
@@ -337,12 +404,25 @@ def _states(connection: Connection, which: Any) -> list[CampaignState]:
     def share(*states: ChunkState) -> Any:
         return func.coalesce(func.sum(case((chunks.c.state.in_(states), rest), else_=0)), 0)
 
+    newer = revisions.alias()
+    newest = (
+        select(func.max(newer.c.number)).where(newer.c.issue_id == campaigns.c.issue_id).scalar_subquery()
+    )
+    plain = (
+        campaigns.c.id,
+        issues.c.slug,
+        campaigns.c.status,
+        campaigns.c.pause_reason,
+        revisions.c.number.label("revision"),
+        occurrences.c.at,
+        occurrences.c.civil,
+        schedules.c.zone,
+        schedules.c.is_local,
+    )
     rows = connection.execute(
         select(
-            campaigns.c.id,
-            issues.c.slug,
-            campaigns.c.status,
-            campaigns.c.pause_reason,
+            *plain,
+            newest.label("newest_revision"),
             func.coalesce(func.sum(chunks.c.recipients), 0).label("frozen"),
             share(*OPEN).label("waiting"),
             share(ChunkState.ACCEPTED).label("accepted"),
@@ -351,9 +431,12 @@ def _states(connection: Connection, which: Any) -> list[CampaignState]:
             share(ChunkState.UNCERTAIN).label("held"),
         )
         .join(issues, issues.c.id == campaigns.c.issue_id)
+        .join(revisions, revisions.c.id == campaigns.c.revision_id)
+        .outerjoin(occurrences, occurrences.c.id == campaigns.c.occurrence_id)
+        .outerjoin(schedules, schedules.c.id == occurrences.c.schedule_id)
         .outerjoin(chunks, chunks.c.campaign_id == campaigns.c.id)
         .where(which)
-        .group_by(campaigns.c.id, issues.c.slug, campaigns.c.status, campaigns.c.pause_reason)
+        .group_by(*plain, campaigns.c.issue_id)
         .order_by(campaigns.c.id.desc())
     ).all()
     reasons: dict[int, dict[str, int]] = {}
@@ -382,4 +465,7 @@ def _state(row: Any, skipped: Mapping[str, int]) -> CampaignState:
         withheld=int(row.withheld),
         held=int(row.held),
         skipped=skipped,
+        revision=row.revision,
+        newest_revision=row.newest_revision,
+        due=None if row.civil is None else Due(row.at, row.civil, row.zone, bool(row.is_local)),
     )

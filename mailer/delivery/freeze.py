@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import (
     Connection,
     and_,
+    func,
     insert,
     literal,
     select,
@@ -23,14 +24,15 @@ from sqlalchemy import (
 
 from mailer.config import Settings
 from mailer.database import Database, staged
+from mailer.delivery import letters_of, stage
 from mailer.delivery import plan as planning
-from mailer.delivery import stage
 from mailer.delivery import timing as timings
 from mailer.delivery.body import draw_nonce
-from mailer.delivery.campaigns import cancel, finish_if_done
+from mailer.delivery.campaigns import finish_if_done, give_up
 from mailer.delivery.owners import is_gone
 from mailer.delivery.plan import Leaves, Plan
 from mailer.delivery.stage import Part
+from mailer.delivery.timing import CLOCK_SLACK
 from mailer.editions.compose import compose
 from mailer.editions.content import EditionContent
 from mailer.editions.links import CampaignLinks, link_places
@@ -80,7 +82,7 @@ def freeze(
 ) -> bool:
     """Freeze a preparing campaign; False when somebody else has done it.
 
-    Raises NewsletterError when it cannot be made; the campaign is cancelled then.
+    Raises NewsletterError when it cannot be made; the campaign is cancelled then, a planned one paused.
     """
     prepared: dict[str, _Prepared] = {}
     try:
@@ -107,10 +109,10 @@ def freeze(
         raise NewsletterError(
             "readers changed their topics faster than the editions could be made.", cure="Send again."
         )
-    except NewsletterError:
+    except NewsletterError as error:
         with database.ledger() as connection:
             if _is_preparing(connection, campaign_id):
-                cancel(connection, campaign_id, clock())
+                give_up(connection, campaign_id, error.message, clock())
         raise
 
 
@@ -118,14 +120,23 @@ def take_up(
     database: Database, *, settings: Settings, leaves: Leaves, clock: Callable[[], datetime]
 ) -> list[int]:
     """Freeze what somebody began to prepare and did not end; the campaigns frozen."""
-    too_old = clock() - PREPARING_MAX
+    now = clock()
+    too_old = now - PREPARING_MAX
     with database.reader() as connection:
         preparing = connection.execute(
-            select(campaigns.c.id, campaigns.c.owner, campaigns.c.created_at).where(
-                campaigns.c.status == CampaignStatus.PREPARING
-            )
+            select(
+                campaigns.c.id,
+                campaigns.c.owner,
+                # A planned one began to be prepared long after it was made.
+                func.coalesce(campaigns.c.started_at, campaigns.c.created_at).label("since"),
+            ).where(campaigns.c.status == CampaignStatus.PREPARING)
         )
-        found = [row.id for row in preparing if row.created_at <= too_old or is_gone(row.owner)]
+        found = [
+            row.id
+            for row in preparing
+            # A time to come was written by a clock that was ahead: nobody is at it any more.
+            if not too_old < row.since <= now + CLOCK_SLACK or is_gone(row.owner)
+        ]
     return [
         campaign_id
         for campaign_id in found
@@ -238,6 +249,7 @@ def _commit(
     _insert_chunks(connection, campaign_id, parts, moments, edition_ids, settings.sending.chunk_size)
     _insert_stories(connection, campaign_id, plan)
     _insert_deliveries(connection, campaign_id, plan, settings)
+    letters_of.blank_erased(connection, campaign_id)
     _insert_skips(connection, campaign_id)
     finish_if_done(connection, campaign_id, now)
     reach(Point.FREEZE_ENDING)
