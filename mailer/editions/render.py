@@ -13,14 +13,15 @@ from typing import Any
 from jinja2 import Environment, TemplateError, TemplateSyntaxError
 
 from mailer.config import Settings
+from mailer.editions.colours import theme_of
 from mailer.editions.content import EditionContent
 from mailer.editions.inline import html_of, inline_css
-from mailer.editions.layout import lay_out
+from mailer.editions.layout import initials, lay_out
 from mailer.editions.links import PreviewLinks, fill, longest_bytes, sample_values
 from mailer.editions.standins import StandIns, held, stand_in_for_values
 from mailer.editions.text import underline, wrap
 from mailer.links import Links, Slot, Slots, doors_of
-from mailer.templates import environment
+from mailer.templates import direction, environment
 from subscribers.errors import NewsletterError
 
 MJML_TEMPLATE = "email/edition.mjml.j2"
@@ -81,6 +82,29 @@ def _preview_slots(content: EditionContent, settings: Settings) -> Slots:
     texts = repr((content, settings.newsletter))
     nonces = (f"preview{number}" for number in count())
     return Slots(next(nonce for nonce in nonces if nonce not in texts))
+
+
+def render_single(name: str, settings: Settings, **values: Any) -> tuple[str, str]:
+    """HTML and text of a letter that is no edition: letters/NAME.mjml.j2 and .txt.j2, in the house's colours.
+
+    Both templates get the values and `newsletter`, `theme`, `initials`, `start` and `end`.
+    """
+    newsletter = settings.newsletter
+    is_from_right = direction(newsletter.language) == "rtl"
+    given = values | {
+        "newsletter": newsletter,
+        "theme": theme_of(newsletter.brand_colour),
+        "initials": initials(newsletter.name),
+        "start": "right" if is_from_right else "left",
+        "end": "left" if is_from_right else "right",
+    }
+    stand_ins = StandIns()
+    file = f"letters/{name}.mjml.j2"
+    templates = _mjml_environment(environment(settings, finalize=stand_in_for_values))
+    mjml = _printed(templates, file, **given, stand_ins=stand_ins)
+    html = stand_ins.fill(inline_css(html_of(mjml, file=file)))
+    text = _printed(_text_environment(environment(settings)), f"letters/{name}.txt.j2", **given)
+    return html, text
 
 
 @lru_cache(maxsize=32)
