@@ -4,7 +4,7 @@ States read and written here (campaign):
 `create` -> preparing, of a planned one -> scheduled · `pause` scheduled, sending -> paused · `resume` paused
 -> sending (or finished, when nothing is left), not frozen yet -> scheduled · `cancel` any unfinished ->
 cancelled · `finish_if_done`, `finish_all_done` sending -> finished · `reopen` finished -> sending · `give_up`
-preparing -> cancelled, a planned one -> paused; preparing -> sending is the freeze's, missed that of `lateness`
+preparing -> cancelled, a planned one -> paused; preparing -> sending is the freeze's, missed is `lateness`'s
 and (chunk) `cancel`, `withhold_if_cancelled`: waiting, claimed -> withheld. A call in flight is never
 touched. Always: frozen = waiting + accepted + rejected + withheld + held, a sum over chunks.
 """

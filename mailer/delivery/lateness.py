@@ -163,18 +163,21 @@ def _scheduled() -> Select[Any]:
 
 
 def _hold(connection: Connection, which: Select[Any], reason: str) -> list[int]:
-    held = []
-    for campaign_id, slug in connection.execute(which).all():
-        changed = connection.execute(
-            update(campaigns)
-            .where(campaigns.c.id == campaign_id, campaigns.c.status == CampaignStatus.SCHEDULED)
-            .values(
-                status=CampaignStatus.PAUSED,
-                pause_reason=reason.format(issue=slug, campaign=campaign_id),
-            )
-        )
-        held += [campaign_id] * changed.rowcount
-    return held
+    return [
+        campaign_id
+        for campaign_id, slug in connection.execute(which).all()
+        if hold(connection, campaign_id, reason.format(issue=slug, campaign=campaign_id))
+    ]
+
+
+def hold(connection: Connection, campaign_id: int, reason: str) -> bool:
+    """scheduled -> paused, for a reason that a person ends with `resume`."""
+    changed = connection.execute(
+        update(campaigns)
+        .where(campaigns.c.id == campaign_id, campaigns.c.status == CampaignStatus.SCHEDULED)
+        .values(status=CampaignStatus.PAUSED, pause_reason=reason)
+    )
+    return changed.rowcount == 1
 
 
 def rebind(connection: Connection, *, issue_id: int, revision_id: int, approval_id: int) -> int | None:

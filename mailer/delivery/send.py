@@ -35,10 +35,11 @@ from mailer.config import Settings
 from mailer.config_tables import duration_of
 from mailer.database import Database
 from mailer.delivery import claim as claiming
-from mailer.delivery import outcomes, reconcile, windows
+from mailer.delivery import lateness, outcomes, reconcile, windows
 from mailer.delivery.body import FrozenEdition, build
 from mailer.delivery.campaigns import finish_all_done, finish_if_done, withhold_if_cancelled
 from mailer.delivery.claim import Claim, Wish
+from mailer.delivery.schedule import latest_of
 from mailer.delivery.sorting import SortedOut, sort_out, waiting_letters
 from mailer.delivery.timing import CLOCK_SLACK
 from mailer.delivery.transport import Transport
@@ -107,6 +108,8 @@ def run_once(sending: Sending, owner: str, campaign_id: int | None = None) -> St
         dialect.hold(connection, dialect.Lock.CLAIM)
         now = sending.clock()
         taken_over = reconcile.expire(connection, now, _longest_lease(sending))
+        # Here, not at some tick: a machine that slept past its time wakes up with its threads first.
+        lateness.miss(connection, latest_of(sending.settings), now)
         claim = claiming.take(connection, _wish(sending, owner, campaign_id, now), now)
         reach(Point.CLAIMING)
         if claim is None:
@@ -114,7 +117,8 @@ def run_once(sending: Sending, owner: str, campaign_id: int | None = None) -> St
             mended = claiming.mend_clock(connection, now, duration_of(sending.settings.sending.grace))
             if taken_over or mended:
                 return Step(Worked.SETTLED, campaign_id)
-            opens_at = windows.next_open(sending.settings, now)
+            is_open = windows.is_open(sending.settings, now)
+            opens_at = None if is_open else windows.next_open(sending.settings, now)
             wake_at = claiming.next_time(connection, campaign_id, now, opens_at=opens_at)
             return Step(Worked.IDLE, campaign_id, wake_at)
         edition = _edition(connection, sending, claim.edition_id)

@@ -1,0 +1,164 @@
+"""What the clock does about schedules: rows for the week to come, campaigns begun in time, held, or missed.
+
+One look may come at any moment, from any number of processes: one at a time works through its list, and
+the next finds nothing left to do. A database that is not this folder's plans and freezes nothing.
+"""
+
+import getpass
+from datetime import datetime, timedelta
+
+import structlog
+from sqlalchemy import Connection, select
+
+from mailer import dialect
+from mailer.delivery import approval, campaigns, freeze, lateness, preflight, schedule, timing, weekly
+from mailer.delivery.audience import Audience
+from mailer.delivery.campaigns import UnfinishedCampaign
+from mailer.models import CampaignStatus
+from mailer.service import identity
+from mailer.service.rooms import Rooms
+from mailer.tables import campaigns as campaign_table
+from mailer.tables import occurrences
+from mailer.tracking import heartbeats
+from subscribers.errors import NewsletterError
+
+# Readers come, and change their zones: a local campaign's first one is looked for this often.
+LOCAL_EVERY = timedelta(days=1)
+LOCAL_BEAT = "zones of readers"
+# Who makes what nobody typed.
+BY_THE_CLOCK = "[schedule] weekly"
+
+log = structlog.get_logger()
+
+
+def person() -> str:
+    """The system's name of whoever runs this process, until accounts exist."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError, ImportError):
+        return "unknown"  # a container whose user has no name
+
+
+def at_start(rooms: Rooms) -> None:
+    """Make the configuration's weekly rule the one that holds; once for a process that serves or works."""
+    with rooms.database.ledger() as connection:
+        if identity.stranger(connection, rooms.home) is None:
+            dialect.hold(connection, dialect.Lock.CLOCK)
+            if weekly.begin(connection, rooms.settings, person(), rooms.now()):
+                log.info("weekly schedule changed", weekly=rooms.settings.schedule.weekly or "none")
+
+
+def look(rooms: Rooms, now: datetime) -> list[int]:
+    """Bring the calendar up to date and freeze what is due; the campaigns frozen."""
+    with rooms.database.ledger() as connection:
+        if identity.stranger(connection, rooms.home) is not None:
+            return []
+        dialect.hold(connection, dialect.Lock.CLOCK)
+        _keep_calendar(connection, rooms, now)
+        _hold(connection, rooms, now)
+        begun = [
+            campaign
+            for campaign in lateness.due(connection, rooms.settings, now)
+            if lateness.begin(connection, campaign, now)
+        ]
+        lateness.follow(connection, now)
+    return [campaign for campaign in begun if _freeze(rooms, campaign)]
+
+
+def _keep_calendar(connection: Connection, rooms: Rooms, now: datetime) -> None:
+    lateness.follow(connection, now)
+    for campaign in lateness.unmiss(connection, schedule.latest_of(rooms.settings), now):
+        log.warning("campaign is not missed after all: the clock was ahead", campaign=campaign)
+    weekly.unskip(connection, now)
+    weekly.keep(connection, rooms.settings, now)
+    schedule.resolve_again(connection, rooms.settings, now)
+    if heartbeats.beat(connection, LOCAL_BEAT, now, every=LOCAL_EVERY):
+        _move_local(connection, rooms, now)
+    _take_weekly(connection, rooms, now)
+    for civil in weekly.skip_unapproved(connection, now):
+        log.warning("nothing was approved for the weekly schedule: skipped", civil=civil)
+
+
+def _hold(connection: Connection, rooms: Rooms, now: datetime) -> None:
+    """Miss what is too late, pause what may not go as it is."""
+    for campaign in lateness.miss(connection, schedule.latest_of(rooms.settings), now):
+        log.warning("campaign missed its time", campaign=campaign)
+    lateness.hold_unapproved(connection, approval.templates_hash(rooms.settings))
+    if weekly.rule(connection) is None:
+        lateness.hold_unplanned(connection)
+    refusals = preflight.look(rooms.settings).refusals
+    if refusals:
+        for campaign in lateness.due(connection, rooms.settings, now):
+            lateness.hold(connection, campaign, str(refusals[0]))
+
+
+def _take_weekly(connection: Connection, rooms: Rooms, now: datetime) -> None:
+    """Give the occurrence whose turn it is its campaign: the oldest approved issue that never had one."""
+    occurrence = weekly.whose_turn(connection, schedule.latest_of(rooms.settings), now)
+    if occurrence is None:
+        return
+    is_taken = weekly.has_campaign(connection, occurrence.id)
+    if not is_taken:
+        is_taken = (
+            weekly.move_here(connection, occurrence) is not None
+            or _plan_weekly(connection, rooms, occurrence, now) is not None
+        )
+    weekly.remind(connection, occurrence, now, is_taken=is_taken)
+
+
+def _plan_weekly(
+    connection: Connection, rooms: Rooms, occurrence: weekly.Occurrence, now: datetime
+) -> int | None:
+    templates = approval.templates_hash(rooms.settings)
+    for approved in approval.waiting(connection, templates, at=occurrence.at, now=now):
+        try:
+            campaign = campaigns.create(
+                connection,
+                issue_id=approved.issue_id,
+                revision_id=approved.revision_id,
+                audience=Audience().as_json(),
+                sender=preflight.sender_of(rooms.settings),
+                now=now,
+                occurrence_id=occurrence.id,
+                approval_id=approved.approval_id,
+                created_by=BY_THE_CLOCK,
+            )
+        except UnfinishedCampaign:
+            continue  # somebody sends it at this very moment
+        log.info("planned", campaign=campaign, issue=approved.issue, civil=occurrence.civil)
+        return campaign
+    return None
+
+
+def _move_local(connection: Connection, rooms: Rooms, now: datetime) -> None:
+    rows = connection.execute(
+        select(campaign_table.c.id, campaign_table.c.issue_id, campaign_table.c.occurrence_id)
+        .join(occurrences, occurrences.c.id == campaign_table.c.occurrence_id)
+        .where(campaign_table.c.status == CampaignStatus.SCHEDULED, occurrences.c.at > now)
+    ).all()
+    for row in rows:
+        planned = timing.of(connection, row.id)
+        if planned is None or not planned.is_local:
+            continue
+        times = schedule.zone_times(
+            connection,
+            campaigns.audience(connection, row.id),
+            planned.civil,
+            issue_id=row.issue_id,
+            settings=rooms.settings,
+            default_zone=planned.zone,
+            leaves=rooms.leaves(connection),
+            now=now,
+        )
+        schedule.move_local(connection, row.occurrence_id, times, now)
+
+
+def _freeze(rooms: Rooms, campaign: int) -> bool:
+    """Freeze one; what cannot be made is paused with its reason, and the next one has its turn."""
+    try:
+        return freeze.freeze(
+            rooms.database, campaign, settings=rooms.settings, leaves=rooms.leaves, clock=rooms.now
+        )
+    except NewsletterError as error:
+        log.error("campaign could not be made", campaign=campaign, reason=error.message)
+        return False

@@ -1,0 +1,52 @@
+"""One tick of the clock: the list of what is looked after again and again, wherever a process runs.
+
+Every step is safe in any number of processes at once and may be left out for a while: that costs
+punctuality only. A step that fails is logged, and the others have their turn.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+import structlog
+
+from mailer.delivery import freeze
+from mailer.service import due
+from mailer.service.rooms import Rooms
+
+# A planned campaign is frozen minutes ahead of its time, so that this is soon enough for all.
+TICK_SECONDS = 15.0
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    name: str
+    run: Callable[[Rooms, datetime], object]
+
+
+def take_up(rooms: Rooms, _now: datetime) -> None:
+    """Freeze what a process that is gone began to prepare."""
+    freeze.take_up(rooms.database, settings=rooms.settings, leaves=rooms.leaves, clock=rooms.now)
+
+
+# In the order in which they are taken.
+STEPS = (
+    Step("take up broken-off freezes", take_up),
+    Step("begin what is due", due.look),
+)
+
+
+def tick(rooms: Rooms, now: datetime) -> None:
+    """Take every step once."""
+    for step in STEPS:
+        try:
+            step.run(rooms, now)
+        except Exception as error:  # a full disk, a locked database: the next tick tries again
+            log.exception("step failed", step=step.name, error=type(error).__name__)
+
+
+def at_start(rooms: Rooms) -> None:
+    """What a process that ticks does once, before its first tick."""
+    due.at_start(rooms)
