@@ -9,7 +9,7 @@ from typing import Any
 from mailer.clock import Clock
 from mailer.delivery import reconcile
 from mailer.insight import counts
-from mailer.service import Mailer, erasing
+from mailer.service import Mailer, alerts, erasing, keeping
 from mailer.service.sending import TAKE_UP_SECONDS, take_up
 from mailer.tracking import late, verdicts
 from mailer.web.server import WebServer
@@ -20,6 +20,8 @@ SETTLE_SECONDS = 1.0
 COUNT_SECONDS = 30.0
 # Every waiting event is looked at, so not too often.
 LATE_SECONDS = 60.0
+# Somebody hears of trouble within a minute; a job of its own, since a letter or post may take its time.
+ALERT_SECONDS = 60.0
 # What is settled and counted comes into the log as hits do, but nobody counts it there.
 LOG_SECONDS = 60.0
 
@@ -42,6 +44,12 @@ def clock_of(mailer: Mailer) -> Clock:
     clock.every(LATE_SECONDS, lambda _now: _settle_doubts(mailer), name="settle held chunks with events")
     clock.every(TAKE_UP_SECONDS, lambda now: take_up(mailer.rooms, now), name="take up broken-off freezes")
     clock.every(erasing.LOOK_SECONDS, lambda _now: erasing.empty_log(mailer.database), name="finish erasures")
+    clock.every(
+        keeping.BEAT.total_seconds(),
+        lambda now: keeping.tick(mailer.database, mailer.rooms.home, now),
+        name="keep the site",
+    )
+    clock.every(ALERT_SECONDS, lambda now: alerts.tend(mailer.rooms, now), name="tend alerts")
     clock.every(COUNT_SECONDS, lambda now: counts.refresh(mailer.database, now=now), name="renew numbers")
     clock.every(LOG_SECONDS, lambda _now: mailer.database.tend_log(), name="bring the log home")
     return clock

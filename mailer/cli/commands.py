@@ -2,7 +2,7 @@
 
 import typer
 
-from mailer.cli import issues, lists, people, results, segments, sending, site, topics
+from mailer.cli import issues, keeping, lists, people, results, segments, sending, site, topics
 
 app = typer.Typer(
     help="One weekly issue, one edition per reader; every letter accounted for.",
@@ -13,13 +13,14 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-_START, _WRITE, _SEND, _PEOPLE = "Start here", "Write", "Send", "People"
+_START, _WRITE, _SEND, _PEOPLE, _KEEP = "Start here", "Write", "Send", "People", "Keep"
 
 app.command(rich_help_panel=_START)(site.demo)
 app.command(rich_help_panel=_START)(site.init)
 app.command(rich_help_panel=_START)(site.check)
 app.command(rich_help_panel=_START)(site.upgrade)
 app.command(rich_help_panel=_START)(site.serve)
+app.command(rich_help_panel=_KEEP)(keeping.adopt)
 app.command(rich_help_panel=_START)(site.sandbox)
 app.command("import", rich_help_panel=_WRITE)(issues.import_issue)
 app.command("issues", rich_help_panel=_WRITE)(issues.list_issues)

@@ -59,6 +59,12 @@ def warn(text: str) -> None:
     _errors.print(f"[yellow]warning:[/] {escape(text)}")
 
 
+def warn_if(text: str | None) -> None:
+    """A warning where there is one."""
+    if text:
+        warn(text)
+
+
 def say_only_to(allowed: Sequence[str]) -> None:
     """That a staging copy mails nobody else, in red wherever somebody might believe otherwise."""
     if allowed:

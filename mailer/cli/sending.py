@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from mailer.cli import EXIT_STOPPED, output
+from mailer.cli import EXIT_STOPPED, notices, output
 from mailer.cli.issues import IssueArgument
 from mailer.cli.options import ConfigOption, JsonOption, YesOption, confirm, opened
 from mailer.editions.check import needs_confirmation
@@ -193,6 +193,7 @@ def worker(
     from mailer.serving import work as until_stopped
 
     with opened(config) as mailer:
+        output.warn_if(mailer.homeless())
         output.say_only_to(mailer.settings.sending.only_to)
         output.say("Working. Ctrl-C stops after the calls in flight." if not once else "Working.")
         worked = mailer.work() if once else until_stopped(mailer)
@@ -206,6 +207,7 @@ def worker(
 def campaigns(config: ConfigOption = None, json: JsonOption = False) -> None:
     """List the campaigns, newest first."""
     with opened(config) as mailer:
+        output.warn_if(mailer.homeless())
         rows = mailer.campaigns()
         if json:
             output.emit({"campaigns": rows})
@@ -246,11 +248,13 @@ def status(
 ) -> None:
     """Show where a campaign stands: the ledger of its letters."""
     with opened(config) as mailer:
+        output.warn_if(mailer.homeless())
         if campaign is None:
             rows = mailer.campaigns()
             if json:
-                output.emit({"campaigns": rows})
+                output.emit({"campaigns": rows, "notices": mailer.notices()})
                 return
+            notices.show(mailer.notices())
             output.warn_of_some(mailer.sender_warnings(), "mailer check")
             output.say_only_to(mailer.settings.sending.only_to)
             _table(rows)
@@ -259,6 +263,7 @@ def status(
         if json:
             output.emit(row)
         else:
+            notices.show(mailer.notices(), campaign)
             output.say_only_to(mailer.settings.sending.only_to)
             show_ledger(row)
 

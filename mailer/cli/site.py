@@ -89,6 +89,7 @@ def serve(config: ConfigOption = None) -> None:
 
     with opened(config) as mailer:
         output.warn_of_some(mailer.sender_warnings(), "mailer check")
+        output.warn_if(mailer.homeless())
         web = mailer.settings.web
         output.say_only_to(mailer.settings.sending.only_to)
         output.say(f"Readers: [bold]{output.plain(web.base_url)}[/] on {web.host}:{web.port}")

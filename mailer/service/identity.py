@@ -29,6 +29,7 @@ INSTANCE_FILE = "data/instance.json"
 PRIVATE_FILE = 0o600
 ID_BYTES = 16
 THE_ONLY_ROW = 1
+YES = "yes"
 CURE = "If this is the place to send from, and no other is: 'mailer adopt'."
 
 # Why a database is not this folder's, in a word for machines.
@@ -52,15 +53,20 @@ class Home:
         said = self.said()
         return said["instance"] if said is not None and said["folder"] == self.folder else ""
 
+    def keeper_of_leavers(self) -> str:
+        """The same where leavers.log is written: in one folder, however many machines send."""
+        said = self.said()
+        return self.instance() if said is not None and said["writes"] == YES else ""
+
     def said(self) -> dict[str, str] | None:
-        """What the file says: instance and folder; None when there is none that can be read."""
+        """What the file says: instance, folder, whether it `writes` leavers.log; None when unreadable."""
         try:
             found = orjson.loads(self.file.read_bytes())
         except (OSError, orjson.JSONDecodeError):
             return None
         if not isinstance(found, dict):
             return None
-        words = {name: found.get(name) for name in ("instance", "folder")}
+        words = {name: found.get(name) for name in ("instance", "folder", "writes")}
         said = {name: word for name, word in words.items() if isinstance(word, str) and word}
         return said if len(said) == len(words) else None
 
@@ -69,15 +75,14 @@ class Home:
         """The file of those who left, beside the database whatever becomes of it."""
         return self.file.with_name(LEAVERS_FILE)
 
-    def write(self, instance: str) -> None:
+    def write(self, instance: str, *, joins: bool = False) -> None:
         """Put the file in place whole: a power cut leaves the old one or this one."""
+        words = {"instance": instance, "folder": self.folder, "writes": "no" if joins else YES}
         self.file.parent.mkdir(parents=True, exist_ok=True)
         beside = self.file.with_name(f".{self.file.name}.{secrets.token_hex(4)}")
         descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE_FILE)
         with os.fdopen(descriptor, "wb") as file:
-            file.write(
-                orjson.dumps({"instance": instance, "folder": self.folder}, option=orjson.OPT_INDENT_2)
-            )
+            file.write(orjson.dumps(words, option=orjson.OPT_INDENT_2))
             file.flush()
             os.fsync(file.fileno())
         beside.replace(self.file)

@@ -18,7 +18,7 @@ from mailer.issues import store
 from mailer.issues.report import ImportReport
 from mailer.issues.values import Issue
 from mailer.sandbox.server import SandboxServer
-from mailer.service import composition, erasing, people, sending, site
+from mailer.service import adopting, alerts, composition, erasing, identity, people, sending, site
 from mailer.service.composition import Composition, PlannedCampaign, Preview
 from mailer.service.files import read_bytes
 from mailer.service.rooms import Rooms, open_rooms
@@ -72,6 +72,23 @@ class Mailer:
     def check(self) -> list[Finding]:
         """Look over the site."""
         return site.look_over(self.rooms)
+
+    def homeless(self) -> str | None:
+        """Why nothing is sent from this database in this folder; None when it is at home."""
+        with self.database.reader() as connection:
+            problem = identity.problem(connection, self.rooms.home)
+        return str(problem) if problem is not None else None
+
+    def prepare_adoption(self) -> adopting.Adoption:
+        """Know again who left meanwhile, and say what would go from here."""
+        return adopting.prepare(self.rooms)
+
+    def adopt(self, *, join: bool = False) -> None:
+        """Send from this folder, and no other; beside the others when it joins them."""
+        if join:
+            adopting.join(self.rooms)
+        else:
+            adopting.adopt(self.rooms)
 
     # -- issues -----------------------------------------------------------------------------------
 
@@ -218,6 +235,12 @@ class Mailer:
         with self.database.reader() as connection:
             return campaigns.status(connection, campaign).as_json()
 
+    def notices(self) -> list[dict[str, Any]]:
+        """What needs a person now, then what is over since a day at most."""
+        now = self.rooms.now()
+        alerts.look(self.rooms, now)
+        return [notice.as_json() for notice in alerts.notices_of(self.rooms, now)]
+
     def campaigns(self) -> list[dict[str, Any]]:
         """Every campaign, newest first."""
         with self.database.reader() as connection:
@@ -278,9 +301,12 @@ class Mailer:
             overwrite_choices=overwrite_choices,
             unknown_topics=unknown_topics,
         )
-        return transfer.import_csv(
-            self.database, file, options, now=self.rooms.now(), on_progress=on_progress
-        )
+        try:
+            return transfer.import_csv(
+                self.database, file, options, now=self.rooms.now(), on_progress=on_progress
+            )
+        finally:
+            self.rooms.bring_leavers()
 
     def export_people(
         self, file: Path, *, in_list: str | None = None, status: str | None = None, topic: str | None = None
@@ -318,11 +344,15 @@ class Mailer:
 
     def suppress(self, *, address: str | None, file: Path | None, detail: str = "") -> dict[str, Any]:
         """Never mail an address, or those of a file, again."""
-        return people.suppress(self.rooms, address=address, file=file, detail=detail)
+        outcome = people.suppress(self.rooms, address=address, file=file, detail=detail)
+        self.rooms.bring_leavers()
+        return outcome
 
     def erase_person(self, address: str) -> dict[str, Any]:
         """Forget a person; a keyed hash stays, and for a while perhaps a trace in the database's log."""
-        return erasing.erase(self.rooms, address, source=people.SOURCE)
+        outcome = erasing.erase(self.rooms, address, source=people.SOURCE)
+        self.rooms.bring_leavers()
+        return outcome
 
     def finish_erasures(self) -> bool:
         """Take earlier erasures out of the database's log; False while another process reads there."""

@@ -12,7 +12,7 @@ from mailer.config import Settings, load_settings
 from mailer.database import Database
 from mailer.insight.leaves import registry
 from mailer.links import Doors, Tokens, doors_of
-from mailer.service import identity
+from mailer.service import identity, keeping, leaving
 from mailer.service.identity import Home
 from subscribers.errors import NewsletterError
 from subscribers.segment_rules import LeafRegistry
@@ -40,6 +40,10 @@ class Rooms:
         """The rooms of settings over a database that is open and current."""
         secrets = [secret.get_secret_value() for secret in settings.web.secrets]
         return cls(settings, database, Tokens(secrets), doors_of(settings), now, Home.of(settings))
+
+    def bring_leavers(self) -> None:
+        """Write into leavers.log who left or came back in what was committed just now."""
+        leaving.bring_if_possible(self.database, self.home.leavers, self.home.keeper_of_leavers())
 
     def leaves(self, connection: Connection, *, is_new: bool = False) -> LeafRegistry:
         """Every condition a segment may use on this site: on people, and on what they received and did.
@@ -71,7 +75,9 @@ def open_rooms(
             if database.schema_version() is None:
                 database.upgrade()
             database.require_current_schema()
-            identity.found(database, Home.of(settings), now)
+            home = Home.of(settings)
+            identity.found(database, home, now)
+            keeping.disown_if_older(database, home)
     except (ArgumentError, NoSuchModuleError, ModuleNotFoundError):
         raise NewsletterError(
             "[database] url names a database that this version does not speak.",

@@ -11,7 +11,7 @@ from mailer.delivery import preflight
 from mailer.delivery.sendgrid import is_sendgrids_own
 from mailer.sandbox.server import SandboxServer
 from mailer.sandbox.signing import public_key_at
-from mailer.service import erasing, identity
+from mailer.service import alerts, erasing, identity
 from mailer.service.rooms import Rooms, utc_now
 from mailer.tracking import counters
 from subscribers import topics
@@ -65,7 +65,8 @@ def upgrade(rooms: Rooms) -> bool:
     """Bring the schema up to date and recompute masks that drifted; False when nothing was to do."""
     was_without = rooms.database.schema_version() in BEFORE_IDENTITIES
     changed = rooms.database.upgrade()
-    if was_without:
+    # A folder that has had a newer database already was given an old one back: that is for `adopt`.
+    if was_without and rooms.home.said() is None:
         with rooms.database.ledger() as connection:
             identity.take(connection, rooms.home, rooms.now())
     with rooms.database.ledger() as connection:
@@ -79,9 +80,11 @@ def look_over(rooms: Rooms) -> list[Finding]:
     findings += [_schema(rooms), _sqlite()]
     findings += _senders(rooms)
     if findings[1].level != "error":
+        findings.append(_identity(rooms))
         findings += _topics(rooms)
         findings += _events(rooms)
         findings += _erasures(rooms)
+        findings += _alerts(rooms)
     return findings
 
 
@@ -90,6 +93,14 @@ def _schema(rooms: Rooms) -> Finding:
     if found == newest:
         return Finding("ok", f"database at schema {found}")
     return Finding("error", f"the database is at schema {found}, not {newest}", "Run 'mailer upgrade'.")
+
+
+def _identity(rooms: Rooms) -> Finding:
+    with rooms.database.reader() as connection:
+        problem = identity.problem(connection, rooms.home)
+    if problem is None:
+        return Finding("ok", "the database is at home in this folder")
+    return Finding("error", problem.message, problem.cure)
 
 
 def _sqlite() -> Finding:
@@ -172,6 +183,20 @@ def _events(rooms: Rooms) -> list[Finding]:
             )
         )
     return findings
+
+
+def _alerts(rooms: Rooms) -> list[Finding]:
+    table = rooms.settings.alerts
+    found = [Finding("error", problem.message, problem.cure) for problem in alerts.problems(rooms)]
+    if found or table.email or table.webhook:
+        return found or [Finding("ok", "somebody is told when something needs a person")]
+    return [
+        Finding(
+            "warning",
+            "nobody is told when something needs a person: [alerts] names no email and no webhook",
+            "Write [alerts] email into config.toml; until then look at 'mailer status'.",
+        )
+    ]
 
 
 def _erasures(rooms: Rooms) -> list[Finding]:

@@ -15,7 +15,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mailer.service.rooms import Rooms
-from mailer.tracking import webhook
+from mailer.tracking import heartbeats, webhook
 from mailer.tracking.hits import Hit, HitWriter, Kind, TooBusy
 from mailer.tracking.signature import SIGNATURE_HEADER, TIMESTAMP_HEADER
 from mailer.web.pages import HEADERS, READ_METHODS, as_header, read_body, unknown
@@ -30,6 +30,7 @@ EVENTS_MAX_BYTES = 4 * 1024 * 1024
 LINK_ID_MAX_DIGITS = 18
 # Between two log lines about refused POSTs.
 TOLD_EVERY = timedelta(minutes=1)
+BEAT_EVERY = timedelta(seconds=10)
 NO_KEY = "No webhook_public_key is configured under [sendgrid]; events are refused until it is."
 UNVERIFIED = "The signature does not verify."
 RETRY_SECONDS = "1"
@@ -144,7 +145,7 @@ async def _come_back(scope: Scope, receive: Receive, send: Send) -> None:
 
 def add_webhook(app: FastAPI, rooms: Rooms) -> None:
     """`/webhooks/sendgrid`."""
-    refusals = Refusals()
+    refusals, beats = Refusals(), _Beats()
 
     async def events(request: Request) -> Response:
         body = await read_body(request, EVENTS_MAX_BYTES)
@@ -168,11 +169,27 @@ def add_webhook(app: FastAPI, rooms: Rooms) -> None:
             settings=rooms.settings,
             now=rooms.now(),
         )
+        await run_in_threadpool(beats.beat, rooms)
         if report.unreadable or report.unknown:
             log.warning("events without a place", unknown=report.unknown, unreadable=report.unreadable)
         return Response(status_code=HTTPStatus.NO_CONTENT, headers=HEADERS)
 
     app.add_route("/webhooks/sendgrid", events, methods=["POST"])
+
+
+class _Beats:
+    """Writes down that signed events came in, every ten seconds at most: not with every POST."""
+
+    def __init__(self) -> None:
+        self._at: datetime | None = None
+
+    def beat(self, rooms: Rooms) -> None:
+        now = rooms.now()
+        if self._at is not None and timedelta() <= now - self._at < BEAT_EVERY:
+            return
+        self._at = now
+        with rooms.database.tracking() as connection:
+            heartbeats.beat(connection, heartbeats.WEBHOOK, now, every=BEAT_EVERY)
 
 
 class Refusals:

@@ -129,6 +129,7 @@ def _leave(rooms: Rooms, purpose: Purpose, token: str, source: str, agent: str) 
             }
             statement = upsert(events).values(row)
             connection.execute(statement.on_conflict_do_nothing(index_elements=["dedupe_key"]))
+    rooms.bring_leavers()
     return holder
 
 
@@ -146,6 +147,7 @@ def _come_back(rooms: Rooms, purpose: Purpose, token: str, source: str, agent: s
                 wording_version=RETURN_WORDING_VERSION,
                 agent=agent or None,
             )
+    rooms.bring_leavers()
     return _see_again(RETURN) if holder else unknown(rooms)
 
 

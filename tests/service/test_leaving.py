@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import Connection, select
 
 from mailer.config import Settings
 from mailer.database import Database
@@ -126,7 +126,7 @@ def test_notes_are_written_once_and_forgotten(
     assert [line.at for line in leaving.read(home.leavers)] == [now]
 
 
-def add_one(connection: object, key: str, now: datetime) -> int:
+def add_one(connection: Connection, key: str, now: datetime) -> int:
     person = roster.NewPerson(parse_address("anna@example.org"), "asked for it")
     return roster.add(connection, person, suppression_key=key, source="test", now=now)
 

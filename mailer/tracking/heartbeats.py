@@ -1,0 +1,31 @@
+"""When something that should happen again and again happened last: a tick, an event from SendGrid."""
+
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection, or_, select
+
+from mailer.tables import heartbeats
+from subscribers.tables import upsert
+
+TICK = "tick"
+WEBHOOK = "webhook"
+
+
+def beat(connection: Connection, name: str, now: datetime, *, every: timedelta) -> bool:
+    """Write down that it happens now; False when that was written less than `every` ago.
+
+    A time that is yet to come was written by a clock that has been set right since.
+    """
+    statement = upsert(heartbeats).values(name=name, at=now)
+    is_due = or_(heartbeats.c.at <= now - every, heartbeats.c.at > now)
+    written = connection.execute(
+        statement.on_conflict_do_update(
+            index_elements=["name"], set_={"at": statement.excluded.at}, where=is_due
+        )
+    )
+    return written.rowcount == 1
+
+
+def last(connection: Connection, name: str) -> datetime | None:
+    """When it happened last."""
+    return connection.execute(select(heartbeats.c.at).where(heartbeats.c.name == name)).scalar_one_or_none()
