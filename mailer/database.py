@@ -4,6 +4,7 @@
 `tracking` commits to the log (NORMAL): a cut may cost the last hits, never a letter.
 `reader` cannot write. A freeze (`staging`) and an import (`bulk`) have a writing connection of their own
 while they last. No network call belongs inside any of their blocks.
+Whoever writes is the only one who does, on a server too: what a transaction reads first stays true.
 """
 
 from collections.abc import Callable, Iterator
@@ -79,7 +80,12 @@ class Database:
         `with staged(connection):` begins without the write lock, `with connection.begin():` with it.
         """
         engine = _engine(
-            self.url, writes=True, full_sync=True, connections=1, cache_kib=dialect.BULK_CACHE_KIB
+            self.url,
+            writes=True,
+            full_sync=True,
+            connections=1,
+            cache_kib=dialect.BULK_CACHE_KIB,
+            is_freeze=True,
         )
         try:
             with engine.connect() as connection:
@@ -178,6 +184,7 @@ def staged(connection: Connection) -> Iterator[None]:
     connection.execution_options(**{dialect.STAGING: True})
     try:
         with connection.begin():
+            dialect.keep_snapshot(connection)
             yield
     finally:
         connection.execution_options(**{dialect.STAGING: False})
@@ -191,6 +198,7 @@ def _engine(
     connections: int,
     cache_kib: int = dialect.WRITER_CACHE_KIB,
     checkpoint_pages: int | None = None,
+    is_freeze: bool = False,
 ) -> Engine:
     arguments: dict[str, Any] = {
         "poolclass": QueuePool,
@@ -207,5 +215,6 @@ def _engine(
         full_sync=full_sync,
         cache_kib=cache_kib,
         checkpoint_pages=checkpoint_pages,
+        is_freeze=is_freeze,
     )
     return engine

@@ -15,6 +15,10 @@ SAFE_SQLITE = (3, 51, 3)
 BUSY_TIMEOUT_MS = 30_000
 # What a server may keep waiting for a row that another process holds.
 LOCK_TIMEOUT_MS = 30_000
+# How long a server waits for somebody who stands still in the middle of a write, or whose machine is gone.
+STANDSTILL_SECONDS = 60
+# The lock of every write on a server; any number that no other program on that database takes.
+WRITING = 7_235_221
 # Pages kept by one connection. A process has two that write and up to eight that read, and a sender
 # should stay below 200 MiB; what is not kept here is read from the system's own cache.
 WRITER_CACHE_KIB = 8_192
@@ -59,14 +63,16 @@ def prepare(
     full_sync: bool,
     cache_kib: int = WRITER_CACHE_KIB,
     checkpoint_pages: int | None = None,
+    is_freeze: bool = False,
 ) -> None:
-    """Give an engine its pragmas and its kind of BEGIN.
+    """Give an engine its settings and its kind of BEGIN.
 
     Writers begin IMMEDIATE, since a deferred one that reads first fails at once when another has
-    written (busy_timeout does not help a stale snapshot). Readers cannot write at all.
+    written (busy_timeout does not help a stale snapshot). Readers cannot write at all. On a server writers
+    wait for each other just so; but for a freeze, which takes too long there and adds rows only.
     """
     if not is_sqlite(engine):
-        _prepare_server(engine, full_sync=full_sync)
+        _prepare_server(engine, full_sync=full_sync, writes=writes, waits=writes and not is_freeze)
         return
 
     @event.listens_for(engine, "connect")
@@ -96,8 +102,13 @@ def prepare(
             connection.exec_driver_sql("BEGIN IMMEDIATE" if locks else "BEGIN")
 
 
-def _prepare_server(engine: Engine, *, full_sync: bool) -> None:
+def _prepare_server(engine: Engine, *, full_sync: bool, writes: bool, waits: bool) -> None:
     """Give each session of a server our zone, our patience, and as much care for the disk as was asked."""
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        if waits:
+            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({WRITING})").close()
 
     @event.listens_for(engine, "connect")
     def _connect(connection: Any, _record: Any) -> None:
@@ -106,6 +117,11 @@ def _prepare_server(engine: Engine, *, full_sync: bool) -> None:
             cursor.execute(f"SET lock_timeout = {LOCK_TIMEOUT_MS}")
             cursor.execute(f"SET synchronous_commit = {'on' if full_sync else 'off'}")
             cursor.execute("SET jit = off")  # compiling costs more than our longest counts
+            cursor.execute(f"SET tcp_keepalives_idle = {STANDSTILL_SECONDS // 2}")
+            cursor.execute(f"SET tcp_keepalives_interval = {STANDSTILL_SECONDS // 6}")
+            cursor.execute("SET tcp_keepalives_count = 3")
+            if writes:
+                cursor.execute(f"SET idle_in_transaction_session_timeout = '{STANDSTILL_SECONDS}s'")
         connection.commit()
         connection.adapters.register_dumper(str, _texts())
 
@@ -117,6 +133,12 @@ def _prepare_server(engine: Engine, *, full_sync: bool) -> None:
         if primary and error is not None:
             said.args = (primary,)
             error.args = (f"({type(said).__module__}.{type(said).__qualname__}) {primary}",)
+
+
+def keep_snapshot(connection: Connection) -> None:
+    """Let all statements of a transaction that has just begun see the same moment, as on SQLite."""
+    if not is_sqlite(connection):
+        connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
 
 
 @cache

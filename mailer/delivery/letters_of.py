@@ -6,7 +6,9 @@ from typing import Any
 
 from sqlalchemy import Connection, select, update
 
-from mailer.tables import campaigns, deliveries, editions, issues
+from mailer import dialect
+from mailer.tables import campaigns, deliveries, editions, issues, subscribers
+from subscribers.models import SubscriberStatus
 
 
 def show(connection: Connection, subscriber_id: int) -> Sequence[Mapping[str, Any]]:
@@ -43,5 +45,19 @@ def blank(connection: Connection, subscriber_id: int, _email: str) -> None:
     connection.execute(
         update(deliveries)
         .where(deliveries.c.subscriber_id == subscriber_id)
+        .values(email="", subscriber_id=None)
+    )
+
+
+def blank_erased(connection: Connection, campaign_id: int) -> None:
+    """The same of everybody who was erased while the letters of a campaign were being written."""
+    if dialect.is_sqlite(connection):  # where nobody is, meanwhile
+        return
+    erased = select(subscribers.c.id).where(
+        subscribers.c.status == SubscriberStatus.UNSUBSCRIBED, subscribers.c.email == ""
+    )
+    connection.execute(
+        update(deliveries)
+        .where(deliveries.c.campaign_id == campaign_id, deliveries.c.subscriber_id.in_(erased))
         .values(email="", subscriber_id=None)
     )
