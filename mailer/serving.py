@@ -1,4 +1,4 @@
-"""`mailer serve`: readers' pages, one clock, and the threads that send, in one process until stopped."""
+"""`mailer serve` and `mailer worker`: one clock and the threads that send, with or without readers' pages."""
 
 import signal
 import threading
@@ -9,8 +9,7 @@ from typing import Any
 from mailer.clock import Clock
 from mailer.delivery import reconcile
 from mailer.insight import counts
-from mailer.service import Mailer, alerts, erasing, keeping
-from mailer.service.sending import TAKE_UP_SECONDS, take_up
+from mailer.service import Mailer, alerts, erasing, keeping, ticking
 from mailer.tracking import late, verdicts
 from mailer.web.server import WebServer
 
@@ -42,7 +41,7 @@ def clock_of(mailer: Mailer) -> Clock:
     clock.every(SETTLE_SECONDS, lambda now: verdicts.settle(mailer.database, now), name="settle verdicts")
     clock.every(LATE_SECONDS, lambda now: late.link_late(mailer.database, now), name="link late events")
     clock.every(LATE_SECONDS, lambda _now: _settle_doubts(mailer), name="settle held chunks with events")
-    clock.every(TAKE_UP_SECONDS, lambda now: take_up(mailer.rooms, now), name="take up broken-off freezes")
+    clock.every(ticking.TICK_SECONDS, lambda now: ticking.tick(mailer.rooms, now), name="tick", at_once=True)
     clock.every(erasing.LOOK_SECONDS, lambda _now: erasing.empty_log(mailer.database), name="finish erasures")
     clock.every(
         keeping.BEAT.total_seconds(),
@@ -57,19 +56,26 @@ def clock_of(mailer: Mailer) -> Clock:
 
 def work(mailer: Mailer) -> list[dict[str, Any]]:
     """Go on with campaigns until SIGINT or SIGTERM; where those under way stand then."""
-    with stopped_by_signals() as stopped:
+    with stopped_by_signals() as stopped, _ticking(mailer):
         return mailer.work(stopped)
 
 
 def serve(mailer: Mailer) -> None:
     """Serve until SIGINT or SIGTERM; calls in flight end, hits that wait are written."""
+    with stopped_by_signals() as stopped, mailer.sending_threads(), web_of(mailer) as web, _ticking(mailer):
+        web.wait(stopped)
+
+
+@contextmanager
+def _ticking(mailer: Mailer) -> Iterator[None]:
+    """The clock of a site, for as long as the context lasts."""
+    ticking.at_start(mailer.rooms)
     clock = clock_of(mailer)
-    with stopped_by_signals() as stopped, mailer.sending_threads(), web_of(mailer) as web:
-        clock.start()
-        try:
-            web.wait(stopped)
-        finally:
-            clock.stop()
+    clock.start()
+    try:
+        yield
+    finally:
+        clock.stop()
 
 
 @contextmanager

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime
 from threading import Event
 from typing import Any
 
@@ -16,7 +15,7 @@ from mailer.delivery.sendgrid import SendGrid
 from mailer.editions.select import select, selection_of_each_topic
 from mailer.issues.values import Issue
 from mailer.models import CampaignStatus
-from mailer.service import erasing, identity, people, site
+from mailer.service import identity, people, site, ticking
 from mailer.service.composition import PlannedCampaign, chosen_selections
 from mailer.service.rooms import Rooms
 from subscribers import choices, roster
@@ -25,8 +24,6 @@ from subscribers.failpoints import Point, reach
 
 Progress = Callable[[dict[str, Any]], None]
 NO_CHOICES = "no reader's choices make an edition yet: the full edition and that of each topic are sent."
-# How often a worker looks for campaigns that somebody began to freeze and did not end.
-TAKE_UP_SECONDS = 15.0
 # How often somebody who waits for the end of a freeze looks.
 PREPARING_LOOK_SECONDS = 0.1
 
@@ -87,7 +84,7 @@ def wait_until_frozen(rooms: Rooms, campaign: int) -> None:
             if campaigns.status(connection, campaign).status != CampaignStatus.PREPARING:
                 return
         time.sleep(PREPARING_LOOK_SECONDS)
-        take_up(rooms, rooms.now())
+        ticking.take_up(rooms, rooms.now())
 
 
 def require_same_audience(rooms: Rooms, campaign: int, wanted: Audience) -> None:
@@ -136,6 +133,9 @@ def run(
 
 def work(rooms: Rooms, stopped: Event | None) -> list[dict[str, Any]]:
     """Go on with every campaign until `stopped`, or until nothing is left; where those worked on stand."""
+    if stopped is None:  # else the clock of the process ticks
+        ticking.at_start(rooms)
+        ticking.tick(rooms, rooms.now())
     with rooms.database.reader() as connection:
         begun = {
             state.campaign
@@ -143,15 +143,12 @@ def work(rooms: Rooms, stopped: Event | None) -> list[dict[str, Any]]:
             if state.waiting or state.status == CampaignStatus.PREPARING
         }
     with _sending(rooms) as ready:
-        take_up(rooms, rooms.now())
         if stopped is None:
             _await_prepared(rooms)
             engine.run_all(ready)
         else:
             with Engine(ready):
-                while not stopped.wait(TAKE_UP_SECONDS):
-                    take_up(rooms, rooms.now())
-                    erasing.empty_log(rooms.database)
+                stopped.wait()
     with rooms.database.reader() as connection:
         return [state.as_json() for state in campaigns.list_all(connection) if state.campaign in begun]
 
@@ -163,7 +160,7 @@ def _await_prepared(rooms: Rooms) -> None:
             if not campaigns.in_status(connection, CampaignStatus.PREPARING):
                 return
         time.sleep(PREPARING_LOOK_SECONDS)
-        take_up(rooms, rooms.now())
+        ticking.take_up(rooms, rooms.now())
 
 
 @contextmanager
@@ -171,11 +168,6 @@ def threads(rooms: Rooms) -> Iterator[None]:
     """Sending threads for as long as the context lasts; calls in flight end first."""
     with _sending(rooms) as ready, Engine(ready):
         yield
-
-
-def take_up(rooms: Rooms, _now: datetime) -> None:
-    """Freeze what a process that is gone began to prepare."""
-    freeze.take_up(rooms.database, settings=rooms.settings, leaves=rooms.leaves, clock=rooms.now)
 
 
 @contextmanager
