@@ -23,6 +23,10 @@ ALL_SCOPES = (
     "asm.suppressions.global.create",
     "asm.suppressions.global.read",
     "asm.suppressions.global.delete",
+    "user.webhooks.event.settings.read",
+    "user.webhooks.event.test.create",
+    "tracking_settings.read",
+    "whitelabel.read",
 )
 
 

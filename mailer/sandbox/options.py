@@ -55,6 +55,19 @@ QUIET = Rates(
 """Everything is delivered and nobody does anything."""
 
 
+class EventWebhook(BaseModel):
+    """What the account tells of its event webhook; a good day unless told otherwise."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    enabled: bool = True
+    signed: bool = True
+    kinds_off: tuple[str, ...] = ()  # kinds of events that are not ticked
+    url: str = ""  # empty: where events really go
+    public_key: str = ""  # empty: the sandbox's own
+    tests: Literal["posted", "lost"] = "posted"
+
+
 class SandboxOptions(BaseModel):
     """Settings of a sandbox; the defaults are a good day at SendGrid."""
 
@@ -68,6 +81,13 @@ class SandboxOptions(BaseModel):
     keys: Mapping[str, tuple[str, ...]] = Field(default_factory=dict)
     # Addresses and "@domains" that may stand in `from`; empty: all.
     verified_senders: tuple[str, ...] = ()
+    # Of those "@domains": which still wait for their DNS records.
+    pending_domains: tuple[str, ...] = ()
+    # What the account tells of itself: its event webhook, and which tracking of its own is on.
+    event_webhook: EventWebhook = EventWebhook()
+    account_tracking: tuple[Literal["click", "google_analytics", "open", "subscription"], ...] = ()
+    # Path of another door than mail/send -> the status it answers with, like {"/v3/scopes": 451}.
+    door_status: Mapping[str, Annotated[int, Field(ge=300, le=599)]] = Field(default_factory=dict)
     # Address -> how a request with it is refused: with its place ("named") or a bare 400 ("silent").
     refuse_addresses: Mapping[str, _Refused] = Field(default_factory=dict)
     # Kind of misbehaviour -> share of mail/send calls, drawn by `seed` and the call's number.

@@ -88,23 +88,27 @@ class SandboxServer:
 
     def _begin_outage(self, seconds: float) -> None:
         if self._outage is None or self._outage.done():
-            (server,) = self._serving.servers
-            for listening in server.servers:
-                listening.close()
-            for connection in list(server.server_state.connections):
-                reset(connection.transport)
-            self._outage = asyncio.get_running_loop().create_task(self._reopen(seconds))
+            self._outage = asyncio.get_running_loop().create_task(self._stay_away(seconds))
 
-    async def _reopen(self, seconds: float) -> None:
-        await asyncio.sleep(seconds)
+    async def _stay_away(self, seconds: float) -> None:
         (server,) = self._serving.servers
+        loop = asyncio.get_running_loop()
+        for listening in server.servers:
+            for sock in listening.sockets:
+                loop.remove_reader(sock.fileno())
+        # Who was accepted in this turn of the loop is being let in: a closed server would drop them unclosed.
+        await asyncio.sleep(0)
+        for listening in server.servers:
+            listening.close()
+        for connection in list(server.server_state.connections):
+            reset(connection.transport)
+        await asyncio.sleep(seconds)
         while not server.should_exit:
             try:
                 listener = listen(self.host, self.port, "sandbox.port")
             except NewsletterError:
                 await asyncio.sleep(REBIND_SECONDS)
                 continue
-            loop = asyncio.get_running_loop()
             server.servers[:] = [await loop.create_server(self._protocol, sock=listener)]
             return
 

@@ -35,8 +35,9 @@ class SandboxState:
         """Apply some settings. Raises pydantic.ValidationError and changes nothing when one is wrong."""
         with self._lock:
             merged = {**self._options.model_dump(), **changes}
-            if isinstance(changes.get("rates"), dict):
-                merged["rates"] = {**self._options.rates.model_dump(), **changes["rates"]}
+            for table in ("rates", "event_webhook"):
+                if isinstance(changes.get(table), dict):
+                    merged[table] = {**getattr(self._options, table).model_dump(), **changes[table]}
             self._options = SandboxOptions.model_validate(merged)
             return self._options
 

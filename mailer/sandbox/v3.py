@@ -1,15 +1,16 @@
-"""The other doors of SendGrid's v3 API that we use: batches, scheduled sends, suppressions, scopes."""
+"""The other doors of SendGrid's v3 API that we use: batches, scheduled sends, suppressions, the account."""
 
 import time
 from collections.abc import Callable
 from typing import Any
 
 import orjson
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from mailer.sandbox import answers
+from mailer.sandbox import account, answers
 from mailer.sandbox.answers import Refused, json_answer, refuse, written
 from mailer.sandbox.keys import require, require_acceptable, scopes_of
 from mailer.sandbox.mailbox import Row
@@ -20,6 +21,10 @@ LISTS = ("bounces", "blocks", "spam_reports", "invalid_emails")
 MAX_PAGE = 500
 MAX_STOPPED_BATCHES = 100  # paused and cancelled at one time ("Canceling a scheduled send")
 BATCH_VALID_SECONDS = 10 * 24 * 3600
+
+_WEBHOOKS = "/v3/user/webhooks/event"
+_WEBHOOKS_TEST = "user.webhooks.event.test.create"
+_WEBHOOKS_READ = "user.webhooks.event.settings.read"
 
 Door = Callable[[Request, SandboxState, Any], Response]
 
@@ -46,17 +51,28 @@ def routes() -> list[Route]:
         _route(
             "/v3/asm/suppressions/global/{email}", "DELETE", "asm.suppressions.global.delete", _delete_global
         ),
+        # The scope of senders is not published; that of authenticated domains goes with them in the console.
+        _route("/v3/verified_senders", "GET", "whitelabel.read", account.verified_senders),
+        _route("/v3/whitelabel/domains", "GET", "whitelabel.read", account.domains),
+        _route("/v3/tracking_settings", "GET", "tracking_settings.read", account.tracking),
+        _route(f"{_WEBHOOKS}/settings/all", "GET", _WEBHOOKS_READ, account.webhooks),
+        _route(f"{_WEBHOOKS}/settings/signed/{{id}}", "GET", _WEBHOOKS_READ, account.signed_webhook),
+        _route(f"{_WEBHOOKS}/test", "POST", _WEBHOOKS_TEST, account.post_test_event, is_slow=True),
     ]
 
 
-def _route(path: str, method: str, scope: str | None, door: Door) -> Route:
+def _route(path: str, method: str, scope: str | None, door: Door, *, is_slow: bool = False) -> Route:
     async def endpoint(request: Request) -> Response:
         state = state_of(request)
         body = await request.body()
         try:
+            if request.url.path in state.options.door_status:
+                raise Refused(answers.of_status(state.options.door_status[request.url.path]))
             if scope:
                 require(request, scope, state.options)
             require_acceptable(request)
+            if is_slow:
+                return await run_in_threadpool(door, request, state, _json(body))
             return door(request, state, _json(body))
         except Refused as refused:
             return written(refused.refusal)
