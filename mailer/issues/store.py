@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import PurePath
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, exists, func, insert, or_, select, update
+from sqlalchemy import Connection, Row, Select, and_, exists, func, insert, or_, select, update
 
 from mailer.config import Settings
 from mailer.issues import targets
@@ -27,9 +27,9 @@ from mailer.tables import campaigns, deliveries, issues, revisions
 from subscribers.errors import NewsletterError, NotFound, Problem
 from subscribers.nearest import did_you_mean
 
-# A campaign in one of these has mailed nobody and promised nothing.
-_NOT_SENT = (CampaignStatus.PREPARING, CampaignStatus.CANCELLED)
-_UNFINISHED = campaigns.c.status.not_in((*_NOT_SENT, CampaignStatus.FINISHED))
+# One that is not frozen keeps its own revision, whatever draft comes after it.
+_PROMISED = and_(campaigns.c.frozen_at.is_not(None), campaigns.c.status != CampaignStatus.CANCELLED)
+_UNFINISHED = and_(_PROMISED, campaigns.c.status != CampaignStatus.FINISHED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,7 +242,7 @@ def _revisions(connection: Connection, issue_id: int) -> Sequence[Row[Any]]:
 
 
 def _sent_clause(issue_id: Any) -> Any:
-    promised = exists().where(campaigns.c.issue_id == issue_id, campaigns.c.status.not_in(_NOT_SENT))
+    promised = exists().where(campaigns.c.issue_id == issue_id, _PROMISED)
     return or_(promised, _letters_left(issue_id))
 
 

@@ -1,6 +1,6 @@
 """What the clock does about schedules: rows for the week to come, campaigns begun in time, held, or missed.
 
-One look may come at any moment, from any number of processes: one at a time works through its list, and
+One look may come at any moment, from any number of processes: one at a time writes (`database.ledger`), and
 the next finds nothing left to do. A database that is not this folder's plans and freezes nothing.
 """
 
@@ -10,7 +10,6 @@ from datetime import datetime, timedelta
 import structlog
 from sqlalchemy import Connection, select
 
-from mailer import dialect
 from mailer.delivery import approval, campaigns, freeze, lateness, preflight, schedule, timing, weekly
 from mailer.delivery.audience import Audience
 from mailer.delivery.campaigns import UnfinishedCampaign
@@ -42,10 +41,10 @@ def person() -> str:
 def at_start(rooms: Rooms) -> None:
     """Make the configuration's weekly rule the one that holds; once for a process that serves or works."""
     with rooms.database.ledger() as connection:
-        if identity.stranger(connection, rooms.home) is None:
-            dialect.hold(connection, dialect.Lock.CLOCK)
-            if weekly.begin(connection, rooms.settings, person(), rooms.now()):
-                log.info("weekly schedule changed", weekly=rooms.settings.schedule.weekly or "none")
+        if identity.stranger(connection, rooms.home) is not None:
+            return
+        if weekly.begin(connection, rooms.settings, person(), rooms.now()):
+            log.info("weekly schedule changed", weekly=rooms.settings.schedule.weekly or "none")
 
 
 def look(rooms: Rooms, now: datetime) -> list[int]:
@@ -53,7 +52,6 @@ def look(rooms: Rooms, now: datetime) -> list[int]:
     with rooms.database.ledger() as connection:
         if identity.stranger(connection, rooms.home) is not None:
             return []
-        dialect.hold(connection, dialect.Lock.CLOCK)
         _keep_calendar(connection, rooms, now)
         _hold(connection, rooms, now)
         begun = [
@@ -74,7 +72,7 @@ def _keep_calendar(connection: Connection, rooms: Rooms, now: datetime) -> None:
     schedule.resolve_again(connection, rooms.settings, now)
     if heartbeats.beat(connection, LOCAL_BEAT, now, every=LOCAL_EVERY):
         _move_local(connection, rooms, now)
-    _take_weekly(connection, rooms, now)
+    take_weekly(connection, rooms, now)
     for civil in weekly.skip_unapproved(connection, now):
         log.warning("nothing was approved for the weekly schedule: skipped", civil=civil)
 
@@ -92,7 +90,7 @@ def _hold(connection: Connection, rooms: Rooms, now: datetime) -> None:
             lateness.hold(connection, campaign, str(refusals[0]))
 
 
-def _take_weekly(connection: Connection, rooms: Rooms, now: datetime) -> None:
+def take_weekly(connection: Connection, rooms: Rooms, now: datetime) -> None:
     """Give the occurrence whose turn it is its campaign: the oldest approved issue that never had one."""
     occurrence = weekly.whose_turn(connection, schedule.latest_of(rooms.settings), now)
     if occurrence is None:

@@ -3,10 +3,13 @@
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from threading import Event
 from typing import Any
 
-from mailer.delivery import campaigns, engine, freeze, preflight, reconcile, testletters
+from sqlalchemy import Connection
+
+from mailer.delivery import approval, campaigns, engine, freeze, preflight, reconcile, testletters
 from mailer.delivery.audience import Audience
 from mailer.delivery.campaigns import CampaignState, UnfinishedCampaign
 from mailer.delivery.engine import Engine
@@ -15,7 +18,7 @@ from mailer.delivery.sendgrid import SendGrid
 from mailer.editions.select import select, selection_of_each_topic
 from mailer.issues.values import Issue
 from mailer.models import CampaignStatus
-from mailer.service import identity, people, site, ticking
+from mailer.service import due, identity, people, site, ticking
 from mailer.service.composition import PlannedCampaign, chosen_selections
 from mailer.service.rooms import Rooms
 from subscribers import choices, roster
@@ -54,9 +57,7 @@ def unfinished(rooms: Rooms, issue: Issue) -> dict[str, Any] | None:
 def start(rooms: Rooms, planned: PlannedCampaign) -> int:
     """Freeze a planned campaign; from here on workers may send. Raises NewsletterError."""
     require_ready(rooms)
-    issue = planned.of_issue
-    if issue.issue_id is None or issue.revision_id is None:
-        raise NewsletterError("this issue is not stored.", cure="Import it first.")
+    issue = require_stored(planned.of_issue)
     try:
         with rooms.database.ledger() as connection:
             campaign = campaigns.create(
@@ -66,6 +67,8 @@ def start(rooms: Rooms, planned: PlannedCampaign) -> int:
                 audience=planned.audience.as_json(),
                 sender=preflight.sender_of(rooms.settings),
                 now=rooms.now(),
+                approval_id=approval_of(connection, rooms, planned.of_issue),
+                created_by=due.person(),
             )
     except UnfinishedCampaign as other:
         # Somebody pressed at the same moment: one campaign, worked on by both.
@@ -75,6 +78,36 @@ def start(rooms: Rooms, planned: PlannedCampaign) -> int:
     reach(Point.CAMPAIGN_MADE)
     _freeze(rooms, campaign)
     return campaign
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """The numbers of an issue that is in the database."""
+
+    issue_id: int
+    revision_id: int
+
+
+def require_stored(issue: Issue) -> Stored:
+    """Refuse an issue that was only read."""
+    if issue.issue_id is None or issue.revision_id is None:
+        raise NewsletterError("this issue is not stored.", cure="Import it first.")
+    return Stored(issue.issue_id, issue.revision_id)
+
+
+def approval_of(connection: Connection, rooms: Rooms, issue: Issue) -> int | None:
+    """The approval that a campaign is bound to, if there is one. Raises where one is required."""
+    templates = approval.templates_hash(rooms.settings)
+    if rooms.settings.approval.required:
+        return approval.require(connection, issue, templates).approval_id
+    found = approval.of_revision(connection, require_stored(issue).revision_id, templates)
+    return found.approval_id if found is not None else None
+
+
+def require_approved(rooms: Rooms, issue: Issue) -> None:
+    """Refuse what needs an approval that it has not, before anybody is asked. Raises NewsletterError."""
+    with rooms.database.reader() as connection:
+        approval_of(connection, rooms, issue)
 
 
 def wait_until_frozen(rooms: Rooms, campaign: int) -> None:
@@ -106,10 +139,23 @@ def _freeze(rooms: Rooms, campaign: int) -> None:
 
 
 def go_on(rooms: Rooms, campaign: int) -> int:
-    """Let a campaign that was broken off while preparing, or paused, go on."""
+    """Let a campaign that was broken off while preparing, or paused, go on.
+
+    Raises NewsletterError for one that waits for its time, or missed it.
+    """
     require_ready(rooms)
     with rooms.database.reader() as connection:
-        status = campaigns.status(connection, campaign).status
+        state = campaigns.status(connection, campaign)
+    status = state.status
+    if state.due is not None and state.frozen == 0 and status != CampaignStatus.PREPARING:
+        cure = f"'mailer cancel {campaign}' ends it; then the issue can be sent at once."
+        if status == CampaignStatus.MISSED:
+            cure = f"'mailer resume {campaign} --yes' sends it now; 'mailer cancel {campaign}' ends it."
+        raise NewsletterError(
+            f"campaign {campaign} of '{state.issue}' is {status}, planned for {state.due.civil} "
+            f"({state.due.zone}).",
+            cure=cure,
+        )
     if status == CampaignStatus.PREPARING:
         wait_until_frozen(rooms, campaign)
     elif status == CampaignStatus.PAUSED:
