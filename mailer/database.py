@@ -151,7 +151,7 @@ class Database:
         before = self.schema_version()
         if before == self.newest_version():
             return False
-        _require_known(before)
+        require_known(before)
         config = Config()
         config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
         config.attributes["engine"] = self._ledger
@@ -162,12 +162,12 @@ class Database:
         """Refuse to work on an older or unknown schema."""
         found = self.schema_version()
         if found != self.newest_version():
-            _require_known(found)
+            require_known(found)
             state = "has no tables yet" if found is None else f"is at schema {found}"
             raise NewsletterError(f"the database {state}.", cure="Run 'mailer upgrade' first.")
 
 
-def _require_known(version: str | None) -> None:
+def require_known(version: str | None) -> None:
     """Refuse a schema that no migration of this version leads to."""
     scripts = ScriptDirectory(str(MIGRATIONS)).walk_revisions()
     if version is not None and version not in {script.revision for script in scripts}:

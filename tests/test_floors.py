@@ -36,6 +36,7 @@ CORE = {
     "memory",
     "migrations",
     "models",
+    "sqlite_files",
     "tables",
     "templates",
     "urls",

@@ -1,11 +1,61 @@
-"""Commands that keep a site: adopt."""
+"""Commands that keep a site: backup, restore, adopt."""
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from mailer.cli import output
 from mailer.cli.options import ConfigOption, JsonOption, YesOption, confirm, opened
+
+
+def backup(
+    file: Annotated[Path, typer.Argument(help="The new file to write.", metavar="FILE")],
+    config: ConfigOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Write everything into one new file, while the site works; it is looked over before it counts."""
+    with opened(config) as mailer:
+        made = mailer.backup(file)
+    if json:
+        output.emit(made.as_json())
+        return
+    output.say(
+        f"[bold]{output.plain(made.file)}[/]: {made.bytes:,} bytes, schema {made.schema}, "
+        f"{sum(made.rows.values()):,} rows in {len(made.rows)} tables; whole."
+    )
+    output.say("Keep secrets.toml with it: without its keys no link and no suppression is known.")
+
+
+def restore(
+    file: Annotated[Path, typer.Argument(help="A file that 'mailer backup' wrote.", metavar="FILE")],
+    yes: YesOption = False,
+    config: ConfigOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Put a backup in the database's place; who left since stays away, and nothing is sent yet."""
+    from mailer.service import Mailer
+    from mailer.service.restore import look_over
+
+    mailer = Mailer.open(config, any_schema=True)
+    try:
+        contents = look_over(file)
+        output.say(
+            f"{output.plain(file)}: schema {contents.schema}, "
+            f"{contents.rows.get('subscriber', 0):,} readers, "
+            f"{contents.rows.get('campaign', 0):,} campaigns; whole."
+        )
+        confirm("Put it in the database's place? The database of now is kept beside it.", yes=yes)
+        restored = mailer.restore(file)
+    finally:
+        mailer.close()
+    if json:
+        output.emit(restored.as_json())
+        return
+    if restored.kept:
+        output.say(f"The database before is kept: {output.plain(restored.kept)}")
+    _show_replayed(restored.replayed)
+    output.say("Nothing is sent from it yet. Next: [bold]mailer adopt[/] shows what would go, and asks.")
 
 
 def adopt(

@@ -3,7 +3,7 @@
 import shlex
 import signal
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -68,18 +68,22 @@ def check(config: ConfigOption = None, json: JsonOption = False) -> None:
 
 
 def upgrade(config: ConfigOption = None, json: JsonOption = False) -> None:
-    """Create or migrate the database; on a current one do nothing."""
+    """Create or migrate the database, after a backup; on a current one do nothing."""
     from mailer.service import Mailer
 
+    backups: list[Any] = []
     mailer = Mailer.open(config, any_schema=True)
     try:
-        changed = mailer.upgrade()
+        changed = mailer.upgrade(on_backup=backups.append)
         version = mailer.database.schema_version()
     finally:
         mailer.close()
     if json:
-        output.emit({"changed": changed, "schema": version})
+        backup = backups[0].file if backups else None
+        output.emit({"changed": changed, "schema": version, "backup": backup})
     else:
+        for made in backups:
+            output.say(f"A backup from before is kept: {output.plain(made.file)}")
         output.say(f"The database is {'now' if changed else 'already'} at schema {version}.")
 
 

@@ -18,7 +18,19 @@ from mailer.issues import store
 from mailer.issues.report import ImportReport
 from mailer.issues.values import Issue
 from mailer.sandbox.server import SandboxServer
-from mailer.service import adopting, alerts, composition, erasing, identity, people, sending, site
+from mailer.service import (
+    adopting,
+    alerts,
+    backup,
+    composition,
+    erasing,
+    identity,
+    people,
+    restore,
+    sending,
+    site,
+)
+from mailer.service.backup import Backup
 from mailer.service.composition import Composition, PlannedCampaign, Preview
 from mailer.service.files import read_bytes
 from mailer.service.rooms import Rooms, open_rooms
@@ -65,9 +77,18 @@ class Mailer:
     def database(self) -> Database:
         return self.rooms.database
 
-    def upgrade(self) -> bool:
-        """Bring the database up to date; False when nothing was to do."""
-        return site.upgrade(self.rooms)
+    def upgrade(self, on_backup: Callable[[Backup], object] | None = None) -> bool:
+        """Bring the database up to date, after a backup; False when nothing was to do."""
+        return site.upgrade(self.rooms, on_backup)
+
+    def backup(self, file: Path) -> Backup:
+        """Write everything into a new file, while the site works."""
+        self.rooms.bring_leavers()
+        return backup.backup(self.database, file)
+
+    def restore(self, file: Path) -> restore.Restored:
+        """Put a backup in the database's place; nothing is sent until it is adopted."""
+        return restore.restore(self.rooms, file)
 
     def check(self) -> list[Finding]:
         """Look over the site."""

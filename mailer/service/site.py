@@ -1,21 +1,28 @@
 """A new site, complete; and the look over an existing one."""
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
+from sqlalchemy import Connection, select
+
 from mailer import dialect, site
 from mailer.config import Settings, load_settings
-from mailer.database import Database
-from mailer.delivery import preflight
+from mailer.database import Database, require_known
+from mailer.delivery import owners, preflight
 from mailer.delivery.sendgrid import is_sendgrids_own
+from mailer.models import ChunkState
 from mailer.sandbox.server import SandboxServer
 from mailer.sandbox.signing import public_key_at
 from mailer.service import alerts, erasing, identity
+from mailer.service.backup import Backup, before_upgrade
 from mailer.service.rooms import Rooms, utc_now
+from mailer.tables import chunks
 from mailer.tracking import counters
 from subscribers import topics
-from subscribers.errors import Problem
+from subscribers.errors import NewsletterError, Problem
 from subscribers.nearest import did_you_mean
 
 # Schemas whose databases know of no identity: the folder that upgrades one is its home.
@@ -61,9 +68,20 @@ def sandbox_of(settings: Settings) -> SandboxServer:
     return SandboxServer(options_of(settings), table.host, table.port, database_path=path, settings=settings)
 
 
-def upgrade(rooms: Rooms) -> bool:
-    """Bring the schema up to date and recompute masks that drifted; False when nothing was to do."""
-    was_without = rooms.database.schema_version() in BEFORE_IDENTITIES
+def upgrade(rooms: Rooms, on_backup: Callable[[Backup], object] | None = None) -> bool:
+    """Bring the schema up to date and recompute masks that drifted; False when nothing was to do.
+
+    A backup is made first. Raises NewsletterError in mid-send, and when the disk has no room for one.
+    """
+    found, newest = rooms.database.schema_version(), rooms.database.newest_version()
+    was_without = found in BEFORE_IDENTITIES
+    if found not in (None, newest):
+        require_known(found)
+        with rooms.database.reader() as connection:
+            _refuse_in_mid_send(connection, rooms.now())
+        made = before_upgrade(rooms.database, rooms.settings.root, newest, rooms.now())
+        if on_backup is not None:
+            on_backup(made)
     changed = rooms.database.upgrade()
     # A folder that has had a newer database already was given an old one back: that is for `adopt`.
     if was_without and rooms.home.said() is None:
@@ -72,6 +90,21 @@ def upgrade(rooms: Rooms) -> bool:
     with rooms.database.ledger() as connection:
         mended = topics.mend(connection)
     return changed or mended > 0
+
+
+def _refuse_in_mid_send(connection: Connection, now: datetime) -> None:
+    """Refuse while somebody who lives has a chunk in hand: its answer belongs to the schema it began with."""
+    in_hand = connection.execute(
+        select(chunks.c.owner, chunks.c.campaign_id).where(
+            chunks.c.state.in_((ChunkState.CLAIMED, ChunkState.SUBMITTING)), chunks.c.lease_until > now
+        )
+    ).all()
+    sending = sorted({row.campaign_id for row in in_hand if not owners.is_gone(row.owner)})
+    if sending:
+        raise NewsletterError(
+            f"campaign {sending[0]} is being sent; nothing was changed.",
+            cure="Stop 'serve' and 'worker', which end their calls first, then run 'mailer upgrade' again.",
+        )
 
 
 def look_over(rooms: Rooms) -> list[Finding]:

@@ -11,7 +11,7 @@ from datetime import datetime
 import structlog
 
 from mailer.delivery import freeze
-from mailer.service import due
+from mailer.service import due, identity, keeping
 from mailer.service.rooms import Rooms
 
 # A planned campaign is frozen minutes ahead of its time, so that this is soon enough for all.
@@ -27,12 +27,22 @@ class Step:
 
 
 def take_up(rooms: Rooms, _now: datetime) -> None:
-    """Freeze what a process that is gone began to prepare."""
+    """Freeze what a process that is gone began to prepare, where the database is at home."""
+    with rooms.database.reader() as connection:
+        if identity.stranger(connection, rooms.home) is not None:
+            return
     freeze.take_up(rooms.database, settings=rooms.settings, leaves=rooms.leaves, clock=rooms.now)
+
+
+def keep(rooms: Rooms, now: datetime) -> None:
+    """Say that the clock runs, and write down who left."""
+    keeping.tick(rooms.database, rooms.home, now)
 
 
 # In the order in which they are taken.
 STEPS = (
+    # First: it notices a database that sends nothing until it is adopted.
+    Step("keep the site", keep),
     Step("take up broken-off freezes", take_up),
     Step("begin what is due", due.look),
 )
