@@ -2,7 +2,19 @@
 
 import typer
 
-from mailer.cli import issues, keeping, lists, people, results, segments, sending, site, topics
+from mailer.cli import (
+    issues,
+    keeping,
+    lists,
+    people,
+    planning,
+    results,
+    segments,
+    send,
+    sending,
+    site,
+    topics,
+)
 
 app = typer.Typer(
     help="One weekly issue, one edition per reader; every letter accounted for.",
@@ -29,7 +41,10 @@ app.command("issues", rich_help_panel=_WRITE)(issues.list_issues)
 app.command(rich_help_panel=_WRITE)(issues.compose)
 app.command(rich_help_panel=_WRITE)(issues.preview)
 app.command("test", rich_help_panel=_WRITE)(issues.send_test)
-app.command(rich_help_panel=_SEND)(sending.send)
+app.command(rich_help_panel=_SEND)(planning.ready)
+app.command(rich_help_panel=_SEND)(planning.approve)
+app.command(rich_help_panel=_SEND)(send.send)
+app.command(rich_help_panel=_SEND)(planning.schedule)
 app.command(rich_help_panel=_SEND)(sending.worker)
 app.command(rich_help_panel=_SEND)(sending.campaigns)
 app.command(rich_help_panel=_SEND)(sending.status)

@@ -1,13 +1,12 @@
-"""Commands of a campaign's life: send, worker, status, pause, resume, cancel, resolve."""
+"""Commands of a campaign under way: worker, campaigns, status, pause, resume, cancel, resolve."""
 
+from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from mailer.cli import EXIT_STOPPED, notices, output
-from mailer.cli.issues import IssueArgument
+from mailer.cli import notices, output
 from mailer.cli.options import ConfigOption, JsonOption, YesOption, confirm, opened
-from mailer.editions.check import needs_confirmation
 from subscribers.errors import NewsletterError
 
 if TYPE_CHECKING:
@@ -29,111 +28,7 @@ CampaignArgument = Annotated[
         help="Number of the campaign; see 'mailer campaigns'.", metavar="CAMPAIGN", callback=_possible
     ),
 ]
-EXIT_PAUSED = 1
 Decision = Literal["sent", "again", "drop"]
-
-
-def send(
-    issue: IssueArgument,
-    lists: Annotated[list[str] | None, typer.Option("--list", help="To this list.", metavar="LIST")] = None,
-    segments: Annotated[
-        list[str] | None, typer.Option("--segment", help="To this segment.", metavar="SEGMENT")
-    ] = None,
-    exclude_lists: Annotated[
-        list[str] | None, typer.Option("--exclude-list", help="Not to this list.", metavar="LIST")
-    ] = None,
-    exclude_segments: Annotated[
-        list[str] | None, typer.Option("--exclude-segment", help="Not to this segment.", metavar="SEGMENT")
-    ] = None,
-    yes: YesOption = False,
-    config: ConfigOption = None,
-    json: JsonOption = False,
-) -> None:
-    """Send an issue now: every reader of the audience gets the edition of their topics."""
-    from mailer.serving import stopped_by_signals
-
-    with opened(config) as mailer:
-        mailer.require_ready()
-        output.warn_of_some(mailer.sender_warnings(), "mailer check")
-        running = mailer.unfinished_campaign(issue)
-        if running is not None:
-            if lists or segments or exclude_lists or exclude_segments:
-                mailer.require_same_audience(
-                    running["campaign"],
-                    lists=lists or [],
-                    segments=segments or [],
-                    exclude_lists=exclude_lists or [],
-                    exclude_segments=exclude_segments or [],
-                )
-            output.say(
-                f"Campaign {running['campaign']} of this issue is {running['status']}: "
-                f"{running['accepted']:,} of {running['frozen']:,} handed to SendGrid."
-            )
-            output.say_only_to(mailer.settings.sending.only_to)
-            confirm(f"Go on with campaign {running['campaign']}?", yes=yes)
-            campaign = mailer.continue_campaign(running["campaign"])
-        else:
-            plan = mailer.plan(
-                issue,
-                lists=lists or [],
-                segments=segments or [],
-                exclude_lists=exclude_lists or [],
-                exclude_segments=exclude_segments or [],
-            )
-            _show_plan(plan)
-            output.say_only_to(mailer.settings.sending.only_to)
-            if plan.readers == 0:
-                reasons = ", ".join(f"{count:,} {reason}" for reason, count in plan.skipped.items())
-                raise NewsletterError(
-                    f"nobody would get this issue{f': {reasons}' if reasons else ''}.",
-                    field="audience",
-                    cure="Choose another audience, or import readers with 'mailer subscribers import'.",
-                )
-            confirm(_question(plan), yes=yes)
-            campaign = mailer.start(plan)
-        with stopped_by_signals() as stopped:
-            final = run_with_progress(mailer, campaign, stopped)
-        if json:
-            output.emit(final)
-        else:
-            show_ledger(final)
-            if final["status"] == "finished":
-                output.say(f"Next: [bold]mailer stats {campaign}[/]")
-        if final["status"] == "paused":
-            raise typer.Exit(EXIT_PAUSED)
-        if stopped.is_set() and final["status"] == "sending":
-            output.note(
-                f"Stopped; calls in flight have ended. To go on: 'mailer send {issue}' or 'mailer worker'."
-            )
-            raise typer.Exit(EXIT_STOPPED)
-
-
-def _question(plan: Any) -> str:
-    """What to answer before letters leave; clipped ones are named (design, decision 16)."""
-    clipped = sum(needs_confirmation(edition.html_bytes) for edition in plan.editions)
-    cut = f", {clipped} of {len(plan.editions)} editions so long that Gmail cuts them off" if clipped else ""
-    return f"Send to {plan.readers:,} readers{cut}?"
-
-
-def _show_plan(plan: Any) -> None:
-    output.table(
-        ("Edition", "Stories", "Subject", "Readers"),
-        [
-            (
-                edition.label,
-                " ".join(str(n) for n in edition.stories),
-                edition.subject,
-                f"{edition.audience:,}",
-            )
-            for edition in plan.editions
-        ],
-        right=(3,),
-    )
-    for reason, count in plan.skipped.items():
-        output.say(f"{count:,} get nothing: {output.plain(reason)}")
-    for edition in plan.editions:
-        for warning in edition.warnings:
-            output.warn(f"{edition.label}: {warning}")
 
 
 def run_with_progress(mailer: Any, campaign: int, stopped: "Event | None" = None) -> dict[str, Any]:
@@ -167,6 +62,7 @@ def show_ledger(status: dict[str, Any]) -> None:
     """The equation that always holds, and what needs a person."""
     number = status["campaign"]
     output.say(f"Campaign {number} · {output.plain(status['issue'])} · [bold]{status['status']}[/]")
+    _show_plan(status)
     output.say(
         f"  frozen {status['frozen']:,} = waiting {status['waiting']:,} + accepted {status['accepted']:,}"
         f" + rejected {status['rejected']:,} + withheld {status['withheld']:,} + held {status['held']:,}"
@@ -182,6 +78,29 @@ def show_ledger(status: dict[str, Any]) -> None:
             "went. An event of theirs settles it; otherwise you decide:"
         )
         output.say(f"  [bold]mailer resolve {number} --sent | --again | --drop[/]")
+
+
+def _show_plan(status: dict[str, Any]) -> None:
+    """When a campaign goes, and whether a newer draft stays out of it."""
+    if status["due"] is not None:
+        at = f"{datetime.fromisoformat(status['due']['at']):%Y-%m-%d %H:%M} UTC"
+        first = "the first readers: " if status["due"]["is_local"] else ""
+        output.say(f"  planned for {due_in_words(status['due'])} ({first}{at})")
+    if status["newest_revision"] != status["revision"]:
+        output.say(
+            f"  [yellow]it goes with revision {status['revision']}[/]; "
+            f"revision {status['newest_revision']} is newer and no part of it"
+        )
+    if status["status"] == "missed":
+        output.say("  [yellow]it missed its time[/] (\\[schedule] latest) and does not go by itself any more")
+        number = status["campaign"]
+        output.say(f"Next: [bold]mailer resume {number} --yes[/] or [bold]mailer cancel {number}[/]")
+
+
+def due_in_words(due: dict[str, Any]) -> str:
+    """ "2026-04-10 07:30 (Europe/Paris)"."""
+    where = "each reader's own zone" if due["is_local"] else due["zone"]
+    return f"{due['civil']} ({where})"
 
 
 def worker(
@@ -221,12 +140,24 @@ def _table(rows: list[dict[str, Any]]) -> None:
         output.say("No campaign yet. Next: [bold]mailer send ISSUE[/]")
         return
     output.table(
-        ("", "Issue", "Status", "Frozen", "Waiting", "Accepted", "Rejected", "Withheld", "Held"),
+        (
+            "",
+            "Issue",
+            "Status",
+            "Planned for",
+            "Frozen",
+            "Waiting",
+            "Accepted",
+            "Rejected",
+            "Withheld",
+            "Held",
+        ),
         [
             (
                 row["campaign"],
                 row["issue"],
                 row["status"],
+                _planned(row),
                 *(
                     f"{row[part]:,}"
                     for part in ("frozen", "waiting", "accepted", "rejected", "withheld", "held")
@@ -234,8 +165,13 @@ def _table(rows: list[dict[str, Any]]) -> None:
             )
             for row in rows
         ],
-        right=(0, 3, 4, 5, 6, 7, 8),
+        right=(0, 4, 5, 6, 7, 8, 9),
     )
+
+
+def _planned(row: dict[str, Any]) -> str:
+    older = f", revision {row['revision']}" if row["newest_revision"] != row["revision"] else ""
+    return (due_in_words(row["due"]) if row["due"] else "–") + older
 
 
 def status(
@@ -281,10 +217,16 @@ def pause(campaign: CampaignArgument, config: ConfigOption = None, json: JsonOpt
         _changed(mailer.pause(campaign), json)
 
 
-def resume(campaign: CampaignArgument, config: ConfigOption = None, json: JsonOption = False) -> None:
-    """Let a paused campaign go on; `worker` or `serve` does the work."""
+def resume(
+    campaign: CampaignArgument, yes: YesOption = False, config: ConfigOption = None, json: JsonOption = False
+) -> None:
+    """Let a paused campaign go on, or a missed one go now; `worker` or `serve` does the work."""
     with opened(config) as mailer:
-        _changed(mailer.resume(campaign), json)
+        row = mailer.status(campaign)
+        is_missed = row["status"] == "missed"
+        if is_missed:
+            confirm(f"Campaign {campaign} missed {due_in_words(row['due'])}. Send it now?", yes=yes)
+        _changed(mailer.resume(campaign, even_late=is_missed), json)
         output.say("Next: [bold]mailer worker[/] (or a running 'mailer serve' goes on by itself)")
 
 

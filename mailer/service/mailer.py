@@ -11,22 +11,26 @@ from typing import Any, Literal, Self
 
 from mailer.config import Settings
 from mailer.database import Database
-from mailer.delivery import campaigns
+from mailer.delivery import campaigns, lateness
 from mailer.delivery.audience import Audience
+from mailer.house_models import MarkKind
 from mailer.insight.stats import CampaignStats, campaign_stats
 from mailer.issues import store
 from mailer.issues.report import ImportReport
 from mailer.issues.values import Issue
 from mailer.sandbox.server import SandboxServer
 from mailer.service import (
+    account,
     adopting,
     alerts,
     backup,
     composition,
     erasing,
     identity,
+    live,
     people,
     restore,
+    scheduling,
     sending,
     site,
 )
@@ -34,6 +38,7 @@ from mailer.service.backup import Backup
 from mailer.service.composition import Composition, PlannedCampaign, Preview
 from mailer.service.files import read_bytes
 from mailer.service.rooms import Rooms, open_rooms
+from mailer.service.scheduling import When
 from mailer.service.site import Finding
 from mailer.site import Site
 from mailer.tracking import late, verdicts
@@ -93,6 +98,18 @@ class Mailer:
     def check(self) -> list[Finding]:
         """Look over the site."""
         return site.look_over(self.rooms)
+
+    def check_account(self) -> list[Finding]:
+        """Look at SendGrid's side: key, sender, event webhook, tracking, a round trip."""
+        return account.look(self.rooms)
+
+    def live_addresses(self, to: Sequence[str]) -> list[str]:
+        """The two addresses of a live check. Raises NewsletterError when one may not be mailed."""
+        return [address.email for address in live.addresses(self.rooms, to)]
+
+    def check_live(self, to: Sequence[str]) -> live.SentLive:
+        """Send one real call to two addresses; what to look at in their inboxes."""
+        return live.send(self.rooms, to)
 
     def homeless(self) -> str | None:
         """Why nothing is sent from this database in this folder; None when it is at home."""
@@ -229,6 +246,56 @@ class Mailer:
         audience = Audience(tuple(lists), tuple(segments), tuple(exclude_lists), tuple(exclude_segments))
         sending.require_same_audience(self.rooms, campaign, audience)
 
+    def require_under_way(self, campaign: int) -> None:
+        """Raise when a campaign waits for its time, or missed it."""
+        sending.require_under_way(self.rooms, campaign)
+
+    def require_no_campaign(self, issue: str | Issue | ImportReport) -> None:
+        """Raise when an issue has an unfinished campaign."""
+        sending.require_no_campaign(self.rooms, self._issue(issue))
+
+    def require_approved(self, issue: str | Issue | ImportReport) -> None:
+        """Raise when an approval is required that this issue has not."""
+        sending.require_approved(self.rooms, self._issue(issue))
+
+    def ready(self, issue: str | Issue | ImportReport) -> dict[str, Any]:
+        """Say that an issue is done."""
+        return scheduling.mark(self.rooms, self._issue(issue), MarkKind.READY)
+
+    def approve(self, issue: str | Issue | ImportReport) -> dict[str, Any]:
+        """Let an issue go as it is now, with the templates as they are now."""
+        return scheduling.mark(self.rooms, self._issue(issue), MarkKind.APPROVED)
+
+    def when(
+        self, planned: PlannedCampaign, at: str, zone: str | None = None, *, local: bool = False
+    ) -> When:
+        """The moment that a civil time means, with what a person should know of it."""
+        return scheduling.when(self.rooms, planned, at, zone, is_local=local)
+
+    def schedule_planned(self, planned: PlannedCampaign, when: When) -> int:
+        """Have a planned campaign go at its time; its number."""
+        return scheduling.plan(self.rooms, planned, when)
+
+    def schedule(
+        self,
+        issue: str | Issue | ImportReport,
+        at: str,
+        *,
+        zone: str | None = None,
+        local: bool = False,
+        segment: str | None = None,
+        **audience: Sequence[str],
+    ) -> int:
+        """Have an issue go at a time, "2026-04-10 07:30", to the audience that `plan` takes; its campaign."""
+        if segment is not None:
+            audience["segments"] = [*audience.get("segments", ()), segment]
+        planned = self.plan(issue, **audience)
+        return self.schedule_planned(planned, self.when(planned, at, zone, local=local))
+
+    def upcoming(self) -> dict[str, Any]:
+        """What goes next, soonest first."""
+        return scheduling.upcoming(self.rooms)
+
     def start(self, planned: PlannedCampaign) -> int:
         """Freeze a planned campaign and begin to send; its number."""
         return sending.start(self.rooms, planned)
@@ -273,10 +340,11 @@ class Mailer:
             campaigns.pause(connection, campaign)
         return self.status(campaign)
 
-    def resume(self, campaign: int) -> dict[str, Any]:
-        """Let a paused campaign go on."""
+    def resume(self, campaign: int, *, even_late: bool = False) -> dict[str, Any]:
+        """Let a paused campaign go on; `even_late`: a missed one too, now."""
         with self.database.ledger() as connection:
-            campaigns.resume(connection, campaign, self.rooms.now())
+            if not (even_late and lateness.let_go(connection, campaign)):
+                campaigns.resume(connection, campaign, self.rooms.now())
         return self.status(campaign)
 
     def cancel(self, campaign: int) -> dict[str, Any]:

@@ -138,24 +138,32 @@ def _freeze(rooms: Rooms, campaign: int) -> None:
     freeze.freeze(rooms.database, campaign, settings=rooms.settings, leaves=rooms.leaves, clock=rooms.now)
 
 
-def go_on(rooms: Rooms, campaign: int) -> int:
-    """Let a campaign that was broken off while preparing, or paused, go on.
+def require_no_campaign(rooms: Rooms, issue: Issue) -> None:
+    """Refuse to plan a campaign for an issue that has one under way."""
+    with rooms.database.reader() as connection:
+        campaigns.require_no_other(connection, require_stored(issue).issue_id)
 
-    Raises NewsletterError for one that waits for its time, or missed it.
-    """
-    require_ready(rooms)
+
+def require_under_way(rooms: Rooms, campaign: int) -> CampaignState:
+    """Refuse to go on with a campaign that waits for its time, or missed it."""
     with rooms.database.reader() as connection:
         state = campaigns.status(connection, campaign)
-    status = state.status
-    if state.due is not None and state.frozen == 0 and status != CampaignStatus.PREPARING:
-        cure = f"'mailer cancel {campaign}' ends it; then the issue can be sent at once."
-        if status == CampaignStatus.MISSED:
-            cure = f"'mailer resume {campaign} --yes' sends it now; 'mailer cancel {campaign}' ends it."
-        raise NewsletterError(
-            f"campaign {campaign} of '{state.issue}' is {status}, planned for {state.due.civil} "
-            f"({state.due.zone}).",
-            cure=cure,
-        )
+    if state.due is None or state.frozen or state.status == CampaignStatus.PREPARING:
+        return state
+    cure = f"'mailer cancel {campaign}' ends it; then the issue can be sent at once."
+    if state.status == CampaignStatus.MISSED:
+        cure = f"'mailer resume {campaign} --yes' sends it now; 'mailer cancel {campaign}' ends it."
+    raise NewsletterError(
+        f"campaign {campaign} of '{state.issue}' is {state.status}, planned for {state.due.civil} "
+        f"({state.due.zone}).",
+        cure=cure,
+    )
+
+
+def go_on(rooms: Rooms, campaign: int) -> int:
+    """Let a campaign that was broken off while preparing, or paused, go on."""
+    require_ready(rooms)
+    status = require_under_way(rooms, campaign).status
     if status == CampaignStatus.PREPARING:
         wait_until_frozen(rooms, campaign)
     elif status == CampaignStatus.PAUSED:
