@@ -2,11 +2,11 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# `make test EXTRAS=dev,browser` also looks at letters and pages in a real browser.
-EXTRAS ?= dev
+# `make test EXTRAS=dev,postgres,browser` also looks at letters and pages in a real browser.
+EXTRAS ?= dev,postgres
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test format bench clean
+.PHONY: demo test test-postgres format bench clean
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -21,11 +21,15 @@ $(VENV)/installed-$(EXTRAS): $(VENV)/installed
 demo: $(VENV)/installed  ## watch one issue become seven letters, leave, come back and end as numbers
 	@$(BIN)/mailer demo $(ARGS)
 
-test: $(VENV)/installed-$(EXTRAS)  ## format, lint, types, tests
+test: $(VENV)/installed-$(EXTRAS)  ## format, lint, types, tests on SQLite and on PostgreSQL
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest $(ARGS)
+	$(if $(ARGS),,$(BIN)/python -m tests.postgres)
+
+test-postgres: $(VENV)/installed-$(EXTRAS)  ## the tests that touch a database, on PostgreSQL
+	$(BIN)/python -m tests.postgres $(ARGS)
 
 format: $(VENV)/installed-$(EXTRAS)
 	$(BIN)/ruff format .

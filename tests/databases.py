@@ -13,11 +13,16 @@ from pathlib import Path
 from sqlalchemy import URL, Engine, create_engine, inspect, make_url, text
 from sqlalchemy.pool import NullPool
 
+from mailer import site
+from mailer.config import load_settings
 from mailer.database import Database
+from mailer.service import identity
+from mailer.service.rooms import utc_now
 
 VARIABLE = "MAILER_TEST_DATABASE"
 # Taken out: a site refuses variables that it does not know.
 SERVER = os.environ.pop(VARIABLE, "")
+os.environ.pop("MAILER_POSTGRES_REQUIRED", None)
 
 _in_use: list[str] = []  # by the test that runs
 _clean: list[str] = []  # migrated, and empty again
@@ -35,9 +40,27 @@ def new_url(file: str | Path, *, migrated: bool = True) -> str:
     return _copied(_template() if migrated else "template1")
 
 
+def move_site(folder: Path) -> None:
+    """Give a fresh site one of the server's databases instead of its file, and let it be its own."""
+    if SERVER:
+        url = new_url("data/mailer.db")
+        site.set_keys(folder / "config.toml", {("database", "url"): url})
+        database = Database(url)
+        with database.ledger() as connection:
+            identity.take(connection, identity.Home.of(load_settings(folder / "config.toml")), utc_now())
+        database.close()
+
+
 def copy_of(url: str) -> str:
     """A second database like this one of the server's, which nobody may be using."""
     return _copied(_name(url))
+
+
+def drop(url: str) -> None:
+    """Drop one before its test is over: a test of many steps needs many."""
+    name = _name(url)
+    _in_use.remove(name)
+    _drop(name)
 
 
 def keep(url: str) -> None:

@@ -36,6 +36,7 @@ from mailer.delivery.transport import (
 )
 from mailer.tables import attempts, chunks, deliveries, skips, subscribers
 from subscribers.errors import NewsletterError
+from tests import databases
 from tests.conftest import ROOT
 from tests.delivery.conftest import Site
 from tests.delivery.fake import Provider, addresses_of
@@ -80,7 +81,12 @@ def frozen_site() -> Path:
     root = Path(tempfile.mkdtemp())
     atexit.register(shutil.rmtree, root)
     (root / "config.toml").write_text((ROOT / "config.toml").read_text())
-    (root / "secrets.toml").write_text('[web]\nsecrets = ["s"]\n[database]\nsuppression_key = "k"\n')
+    url = databases.new_url("data/mailer.db")
+    if databases.SERVER:
+        databases.keep(url)
+    (root / "secrets.toml").write_text(
+        f'[web]\nsecrets = ["s"]\n[database]\nurl = "{url}"\nsuppression_key = "k"\n'
+    )
     site = open_site(root)
     for topics in (None, ("car-t",), ("myeloma",)):
         site.add_many(READERS // 3, topics)
@@ -97,6 +103,10 @@ class Ledger(RuleBasedStateMachine):
         self.folder = tempfile.TemporaryDirectory()
         root = Path(self.folder.name) / "site"
         shutil.copytree(frozen_site(), root)
+        if databases.SERVER:
+            secrets = root / "secrets.toml"
+            frozen = load_settings(root / "config.toml").database_url
+            secrets.write_text(secrets.read_text().replace(frozen, databases.copy_of(frozen)))
         self.site = open_site(root)
         self.database = self.site.database
         self.campaign_id = 1
@@ -112,6 +122,8 @@ class Ledger(RuleBasedStateMachine):
         self.comes_to_an_end()
         self.database.close()
         self.folder.cleanup()
+        if databases.SERVER:
+            databases.drop(self.database.url)
 
     # -- what may happen ---------------------------------------------------------------------------
 

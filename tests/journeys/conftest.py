@@ -14,6 +14,7 @@ from mailer import site as site_files
 from mailer.cli import main
 from mailer.sandbox.server import SandboxServer
 from mailer.service import Mailer
+from tests import databases
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +38,11 @@ Terminal = Callable[..., Answer]
 def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A site as `mailer init` lays it out; the terminal stands in it."""
     for variable in list(os.environ):
-        if variable.startswith("MAILER_") and not variable.startswith("MAILER_TEST"):
+        if variable.startswith("MAILER_"):
             monkeypatch.delenv(variable)
     folder = tmp_path / "weekly"
     Mailer.init(folder)
+    databases.move_site(folder)
     monkeypatch.chdir(folder)
     return folder
 

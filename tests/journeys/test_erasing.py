@@ -13,6 +13,8 @@ from mailer.service import Mailer, erasing
 from mailer.serving import clock_of
 from tests.journeys.conftest import Terminal
 
+pytestmark = pytest.mark.sqlite_only(reason="what is left in the file's log is about SQLite")
+
 PEOPLE = (
     "email,name,referred by\n"
     "lotte@example.com,Lotte,\n"
