@@ -3,12 +3,15 @@
 import shlex
 import signal
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from mailer.cli import output
-from mailer.cli.options import ConfigOption, JsonOption, opened
+from mailer.cli.options import ConfigOption, JsonOption, YesOption, confirm, opened
+
+if TYPE_CHECKING:
+    from mailer.service import Mailer
 
 COLOURS = {"ok": "green", "warning": "yellow", "error": "red"}
 
@@ -53,10 +56,26 @@ def init(
     output.say("  [bold]mailer import examples/week-04.md[/]")
 
 
-def check(config: ConfigOption = None, json: JsonOption = False) -> None:
-    """Look over the site: configuration, schema, SQLite, sender, topics."""
+def check(
+    sendgrid: Annotated[
+        bool, typer.Option("--sendgrid", help="Ask SendGrid too: key, sender, webhook, a round trip.")
+    ] = False,
+    live: Annotated[
+        tuple[str, str] | None,
+        typer.Option("--live", help="Send a real letter to two addresses of yours.", metavar="ADDR ADDR"),
+    ] = None,
+    yes: YesOption = False,
+    config: ConfigOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Look over the site: configuration, schema, database, sender, topics, alerts; and SendGrid's side."""
     with opened(config) as mailer:
+        if live is not None:
+            _check_live(mailer, live, yes=yes, json=json)
+            return
         findings = mailer.check()
+        if sendgrid:
+            findings += mailer.check_account()
         if json:
             output.emit({"findings": [finding.as_json() for finding in findings]})
         else:
@@ -65,6 +84,21 @@ def check(config: ConfigOption = None, json: JsonOption = False) -> None:
                 output.say(f"[{COLOURS[finding.level]}]{finding.level:<8}[/]{said}")
         if any(finding.level == "error" for finding in findings):
             raise typer.Exit(1)
+
+
+def _check_live(mailer: "Mailer", to: tuple[str, str], *, yes: bool, json: bool) -> None:
+    first, second = mailer.live_addresses(to)
+    mailer.require_ready()
+    host = mailer.settings.sendgrid.host
+    output.say_only_to(mailer.settings.sending.only_to)
+    confirm(f"Send one real letter each to {first} and {second}, by {host}?", yes=yes)
+    sent = mailer.check_live(to)
+    if json:
+        output.emit(sent.as_json())
+        return
+    output.say(f"Handed to SendGrid as {output.plain(sent.message_id)}. Look at both letters:")
+    for number, line in enumerate(sent.look_at, 1):
+        output.say(f"{number:>3}  {output.plain(line)}")
 
 
 def upgrade(config: ConfigOption = None, json: JsonOption = False) -> None:

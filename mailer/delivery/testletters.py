@@ -68,7 +68,7 @@ def send(
     Raises NewsletterError for what is refused before, and for a call that was not accepted.
     """
     preflight.require_ready(settings)
-    addresses = _addresses(database, to, settings)
+    addresses = addresses_of(database, to, settings)
     if issue.issue_id is None or issue.revision_id is None:
         raise NewsletterError("this issue is not stored.", cure="Import it first: 'mailer import FILE'.")
     full = whole(issue, settings)
@@ -81,18 +81,21 @@ def send(
         message_id = answer.message_id if isinstance(answer, Accepted) else None
         _log(database, issue, selection.key, subject, len(addresses), message_id, author=author, now=now)
         if message_id is None:
-            raise _refusal(answer)
+            raise refusal(answer)
         sent.append(SentTest(selection.key, content.label, subject, len(addresses), message_id))
     return sent
 
 
-def _addresses(database: Database, to: Sequence[str], settings: Settings) -> list[Address]:
+def addresses_of(
+    database: Database, to: Sequence[str], settings: Settings, field: str = "--to"
+) -> list[Address]:
+    """The addresses, each once. Raises NewsletterError naming the one that may not be mailed."""
     found = {address.key: address for address in map(parse_address, to)}
     addresses = list(found.values())
     if not addresses or len(addresses) > ADDRESSES_MAX:
         raise NewsletterError(
             f"a test letter goes to 1 to {ADDRESSES_MAX} addresses, not {len(addresses)}.",
-            field="--to",
+            field=field,
             cure="For more, make a list and send a campaign to it.",
         )
     only_to = settings.sending.only_to
@@ -100,7 +103,7 @@ def _addresses(database: Database, to: Sequence[str], settings: Settings) -> lis
         if only_to and not is_allowed(address.email, only_to):
             raise NewsletterError(
                 f"'{address.email}' may not be mailed from here: [sending] only_to names others only.",
-                field="--to",
+                field=field,
                 cure=f"Allowed: {', '.join(only_to)}.",
             )
     secret = settings.database.suppression_key.get_secret_value()
@@ -109,7 +112,7 @@ def _addresses(database: Database, to: Sequence[str], settings: Settings) -> lis
         for key_hash in suppression.among(connection, hashes):
             raise NewsletterError(
                 f"'{hashes[key_hash].email}' is suppressed: it must never be mailed, a test included.",
-                field="--to",
+                field=field,
                 cure="Use another address.",
             )
     return addresses
@@ -194,7 +197,8 @@ def _log(
         )
 
 
-def _refusal(answer: Answer) -> NewsletterError:
+def refusal(answer: Answer) -> NewsletterError:
+    """Why a single letter did not go, for the person who sent it."""
     if isinstance(answer, Stopped):
         return NewsletterError(f"{answer.reason}.", cure=answer.cure)
     detail = answer.detail if not isinstance(answer, Accepted) else ""
