@@ -1,12 +1,11 @@
 """What differs by database; nothing else in the house reads a dialect's name."""
 
 import json
-from enum import IntEnum
 from functools import cache
 from types import ModuleType
 from typing import Any
 
-from sqlalchemy import Connection, Engine, ExceptionContext, event, func, select
+from sqlalchemy import Connection, Engine, ExceptionContext, event, func
 from sqlalchemy.sql.elements import ColumnElement
 
 # SQLite before 3.51.3 can corrupt a WAL database when two connections write and checkpoint at the
@@ -215,17 +214,3 @@ def _walk_log(engine: Engine, mode: str, wait_ms: int = BUSY_TIMEOUT_MS) -> bool
         finally:
             connection.exec_driver_sql(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}").close()
     return not is_busy
-
-
-class Lock(IntEnum):
-    """What one transaction at a time may do, in all processes of all machines."""
-
-    CLAIM = 7_210_001  # look at what may go, and take it
-    FENCE = 7_210_002  # count batch ids, and take one more
-    CLOCK = 7_210_003  # look at what is due, and begin it
-
-
-def hold(connection: Connection, lock: Lock) -> None:
-    """Wait for our turn, which lasts to the end of the transaction; a writer of SQLite has it already."""
-    if not is_sqlite(connection):
-        connection.execute(select(func.pg_advisory_xact_lock(int(lock))))

@@ -46,6 +46,12 @@ class Point(StrEnum):
     RECORD_ENDING = "at the end of the record"
     RECORDED = "after the record"
     SETTLING_EMPTY = "in the end of an empty chunk"
+    # Batch ids, and their end.
+    BATCH_MADE = "after a batch id is made"
+    FENCE_OPENED = "after a fence is opened"
+    CANCEL_BEGUN = "before the cancel"
+    CANCEL_ANSWERED = "after the cancel"
+    WITHDRAWING = "in the withdrawal"
     # Doubts, and what ends them.
     EXPIRING = "in the expiry"
     HOLDING = "in the hold"

@@ -10,6 +10,7 @@ import html
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from json.encoder import encode_basestring
 from typing import Any, NamedTuple
 
@@ -65,8 +66,13 @@ def build(
     attempt_id: str,
     tokens: Tokens,
     doors: Doors,
+    batch_id: str | None = None,
+    send_at: datetime | None = None,
 ) -> Call:
-    """The request for these readers. Raises ValueError when an address stands in it twice."""
+    """The request for these readers; behind a fence it has an id to cancel it by, and a time.
+
+    Raises ValueError when an address stands in it twice.
+    """
     if len({reader.email.casefold() for reader in readers}) != len(readers):
         raise ValueError("an address stands twice in one request")
     edition = _with_free_nonce(edition, readers)
@@ -79,6 +85,8 @@ def build(
             {"type": "text/html", "value": edition.html},
         ],
         "tracking_settings": TRACKING_OFF,
+        **({"batch_id": batch_id} if batch_id else {}),
+        **({"send_at": int(send_at.timestamp())} if send_at else {}),
         # JSON at once: a call would make and keep thousands of objects otherwise.
         "personalizations": orjson.Fragment(
             _personalizations(edition, readers, attempt_id=attempt_id, tokens=tokens, doors=doors)

@@ -19,11 +19,12 @@ from sqlalchemy.exc import IntegrityError
 
 from mailer.delivery.audience import Audience
 from mailer.delivery.owners import new_owner
-from mailer.models import CampaignStatus, ChunkState, Handover
+from mailer.models import CampaignStatus, ChunkState, FenceState, Handover
 from mailer.tables import (
     campaigns,
     chunks,
     deliveries,
+    fences,
     issues,
     occurrences,
     revisions,
@@ -42,6 +43,10 @@ FINAL = (CampaignStatus.FINISHED, CampaignStatus.CANCELLED)
 # Chunks that somebody still has work with; uncertain ones wait for evidence, not for work.
 OPEN = (ChunkState.WAITING, ChunkState.CLAIMED, ChunkState.SUBMITTING)
 
+# What was handed over ahead of its time can still be taken back: such a campaign is not over.
+_HAS_LIVE_FENCE = exists().where(
+    fences.c.campaign_id == campaigns.c.id, fences.c.state.in_((FenceState.OPEN, FenceState.CANCELLING))
+)
 # Made once: it runs after every call.
 _FINISH = (
     update(campaigns)
@@ -49,6 +54,7 @@ _FINISH = (
         campaigns.c.id == bindparam("campaign"),
         campaigns.c.status == CampaignStatus.SENDING,
         ~exists().where(chunks.c.campaign_id == bindparam("campaign"), chunks.c.state.in_(OPEN)),
+        ~_HAS_LIVE_FENCE,
     )
     .values(status=CampaignStatus.FINISHED, finished_at=bindparam("at"))
 )
@@ -330,7 +336,7 @@ def finish_all_done(connection: Connection, now: datetime) -> None:
     has_open = exists().where(chunks.c.campaign_id == campaigns.c.id, chunks.c.state.in_(OPEN))
     connection.execute(
         update(campaigns)
-        .where(campaigns.c.status == CampaignStatus.SENDING, ~has_open)
+        .where(campaigns.c.status == CampaignStatus.SENDING, ~has_open, ~_HAS_LIVE_FENCE)
         .values(status=CampaignStatus.FINISHED, finished_at=now)
     )
 

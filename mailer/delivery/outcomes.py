@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, and_, bindparam, func, insert, or_, select, update
 
-from mailer.delivery import reconcile
+from mailer.delivery import fences, reconcile
 from mailer.delivery.campaigns import OPEN, finish_if_done, hold_back, pause_if_sending, withhold_if_cancelled
 from mailer.delivery.transport import (
     Accepted,
@@ -83,11 +83,17 @@ class Called:
     deliveries: tuple[int, ...]
 
 
-def record(connection: Connection, answer: Answer, called: Called, now: datetime) -> None:
-    """Write down how a call ended, and what follows from it."""
+def record(
+    connection: Connection, answer: Answer, called: Called, now: datetime, deadline: timedelta
+) -> None:
+    """Write down how a call ended, and what follows from it. `deadline`: of a call."""
+    row = _chunk(connection, called)
+    is_late_proof = row is None and not isinstance(answer, Accepted | Uncertain)
+    if row is None and not is_late_proof and fences.revoked(connection, [called.attempt_id]):
+        # Its fence was cancelled meanwhile, or may have been: that the call was taken says no more.
+        return
     _end_attempt(connection, answer, called, now)
     reach(Point.RECORDING)
-    row = _chunk(connection, called)
     if row is None:
         # The lease was over and somebody called it uncertain, or an event settled it.
         _record_late(connection, answer, called, now)
@@ -98,6 +104,7 @@ def record(connection: Connection, answer: Answer, called: Called, now: datetime
         return
     if isinstance(answer, Uncertain):
         _hold(connection, called, answer)
+        fences.doubt(connection, called.chunk_id, now, deadline)
     elif isinstance(answer, NotSent):
         _back_off(connection, called, row, answer, now)
     elif isinstance(answer, Busy):

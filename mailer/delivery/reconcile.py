@@ -2,20 +2,21 @@
 
 States read and written here (chunk; its letters follow in the same transaction):
 `expire`   claimed -> waiting · submitting -> uncertain, or accepted where an event has come already
+`leave`    the same, of a process that is told to stop
 `witness`  uncertain -> accepted; waiting -> accepted when a person wanted it again and it had gone
 `settle_seen` uncertain -> accepted, for every chunk of which a letter has had an event
 `resolve`  uncertain -> accepted | waiting | withheld, by a person's word
 Nothing here makes a call, and nothing is sent again unless a person says so.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 from sqlalchemy import ColumnElement, Connection, and_, exists, func, or_, select, text, update
 
-from mailer.delivery import owners
+from mailer.delivery import fences, owners
 from mailer.delivery.campaigns import finish_if_done, reopen, require_no_other, withhold_if_cancelled
 from mailer.models import (
     BESIDE_ITS_FATE,
@@ -39,6 +40,9 @@ IDS_A_STATEMENT = 5_000
 # Why a doubtful call counts as accepted, added to what its attempt says.
 SEEN = "; an event showed that it went"
 SAID = "; a person said that it went"
+# Why nobody saw an answer.
+GONE = "whoever made the call is gone"
+LEFT = "the process was told to stop before the answer came"
 
 # Made once: every run of every thread asks it.
 _IN_HAND = select(
@@ -46,10 +50,10 @@ _IN_HAND = select(
 ).where(chunks.c.state.in_((ChunkState.CLAIMED, ChunkState.SUBMITTING)))
 
 
-def expire(connection: Connection, now: datetime, longest: timedelta) -> int:
+def expire(connection: Connection, now: datetime, longest: timedelta, deadline: timedelta) -> int:
     """Take over from whoever died: their chunks, by lease or by a process that is gone. How many.
 
-    A lease longer than `longest` was set by a wrong clock, and holds nothing.
+    A lease longer than `longest` was set by a wrong clock, and holds nothing. `deadline`: of a call.
     """
     rows = connection.execute(_IN_HAND).all()
     taken = 0
@@ -57,19 +61,31 @@ def expire(connection: Connection, now: datetime, longest: timedelta) -> int:
         is_leased = row.lease_until is not None and now < row.lease_until <= now + longest
         if is_leased and not owners.is_gone(row.owner):
             continue
-        if row.state == ChunkState.CLAIMED:
-            moved = move(connection, row.id, ChunkState.CLAIMED, ChunkState.WAITING, owner=row.owner)
-        else:
-            moved = move(connection, row.id, ChunkState.SUBMITTING, ChunkState.UNCERTAIN, owner=row.owner)
-            if moved:
-                _end_open_attempts(connection, row.id, now, "whoever made the call is gone")
-                hold(connection, row.id)
-        if moved:
-            reach(Point.EXPIRING)
-            taken += 1
-            withhold_if_cancelled(connection, row.campaign_id)
-            finish_if_done(connection, row.campaign_id, now)
+        taken += _take(connection, row, now, deadline, GONE)
     return taken
+
+
+def leave(connection: Connection, leaving: Collection[str], now: datetime, deadline: timedelta) -> int:
+    """Give up what these owners of ours have in hand, since their process ends now. How many chunks."""
+    rows = [row for row in connection.execute(_IN_HAND) if row.owner in leaving]
+    return sum(_take(connection, row, now, deadline, LEFT) for row in rows)
+
+
+def _take(connection: Connection, row: Any, now: datetime, deadline: timedelta, why: str) -> bool:
+    """claimed -> waiting · submitting -> uncertain; False: its owner, or somebody else, was quicker."""
+    if row.state == ChunkState.CLAIMED:
+        moved = move(connection, row.id, ChunkState.CLAIMED, ChunkState.WAITING, owner=row.owner)
+    else:
+        moved = move(connection, row.id, ChunkState.SUBMITTING, ChunkState.UNCERTAIN, owner=row.owner)
+        if moved:
+            _end_open_attempts(connection, row.id, now, why)
+            hold(connection, row.id)
+            fences.doubt(connection, row.id, now, deadline)
+    if moved:
+        reach(Point.EXPIRING)
+        withhold_if_cancelled(connection, row.campaign_id)
+        finish_if_done(connection, row.campaign_id, now)
+    return moved
 
 
 def move(

@@ -2,19 +2,20 @@
 
 States read and written here (chunk; its letters follow in the same transaction, the campaign too):
 `claim.take`       waiting -> claimed(owner, lease), while the campaign is sending and its time has come
+`_put_back`        claimed -> waiting, for its time, where there is no fence to hand it over behind
 `_settle_empty`    claimed -> withheld, where nobody is left
-`_begin`           claimed -> submitting with an attempt row on the disk; -> waiting where the campaign has
-                   been paused meanwhile
+`_begin`           claimed -> submitting with an attempt row on the disk, behind an open fence where it is
+                   ahead of its time; -> waiting where campaign or fence have ended meanwhile
 `outcomes.record`  submitting -> accepted | waiting | split | rejected | uncertain
 Every edge is one UPDATE guarded by state and owner; no row changed means that somebody else won. The
 call itself stands outside of every transaction. Nothing is ever sent again without proof that it was
-not taken.
+not taken, or will not go (`fences`).
 """
 
 import hashlib
+import time
 import uuid
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -30,26 +31,27 @@ from sqlalchemy import (
     update,
 )
 
-from mailer import dialect
-from mailer.config import Settings
 from mailer.config_tables import duration_of
-from mailer.database import Database
 from mailer.delivery import claim as claiming
-from mailer.delivery import lateness, outcomes, reconcile, windows
+from mailer.delivery import fences, lateness, outcomes, reconcile, windows
+from mailer.delivery import timing as timings
 from mailer.delivery.body import FrozenEdition, build
-from mailer.delivery.campaigns import finish_all_done, finish_if_done, withhold_if_cancelled
+from mailer.delivery.campaigns import finish_all_done, finish_if_done, hold_back, withhold_if_cancelled
+from mailer.delivery.care import NoFence, care, fence_for
 from mailer.delivery.claim import Claim, Wish
+from mailer.delivery.fences import Fence
+from mailer.delivery.needs import Sending as Sending
 from mailer.delivery.schedule import latest_of
 from mailer.delivery.sorting import SortedOut, sort_out, waiting_letters
-from mailer.delivery.timing import CLOCK_SLACK
-from mailer.delivery.transport import Transport
-from mailer.links import Doors, Tokens
+from mailer.delivery.timing import FENCE_ENDS, Timing
 from mailer.models import CampaignStatus, ChunkState, Handover
 from mailer.tables import attempts, campaigns, chunks, deliveries, editions
 from subscribers.failpoints import Point, reach
 
 # Editions kept in memory; a campaign has a handful of editions as a rule, 500 at most, 100 kB each.
 EDITIONS_KEPT = 32
+# SendGrid gave no batch id: asked again after this.
+NO_ID_WAIT = timedelta(seconds=5)
 
 
 # Statements of every call are made once: making one costs as much as running it.
@@ -65,6 +67,7 @@ _BEGIN = (
         state=ChunkState.SUBMITTING,
         lease_until=bindparam("until"),
         withheld=chunks.c.withheld + bindparam("out", type_=Integer()),
+        fence_id=bindparam("fence"),
     )
 )
 _ATTEMPT = insert(attempts)
@@ -87,65 +90,99 @@ class Step:
     wake_at: datetime | None = None
 
 
-@dataclass(frozen=True)
-class Sending:
-    """What sending needs; one for a process, shared by its threads."""
+@dataclass(frozen=True, slots=True)
+class _Attempt:
+    """A call about to be made."""
 
-    database: Database
-    settings: Settings
-    tokens: Tokens
-    doors: Doors
-    transport: Transport
-    clock: Callable[[], datetime]
-    # What the database must call itself for anything to be claimed; None: anything.
-    instance: Callable[[], str] | None = None
-    editions: dict[int, FrozenEdition] = field(default_factory=dict)
+    id: str
+    body_hash: str
+    recipients: int
+    fence: Fence | None
 
 
 def run_once(sending: Sending, owner: str, campaign_id: int | None = None) -> Step:
-    """Take over from the dead, claim the next chunk that may go, and see it to its answer."""
+    """Take over from the dead, care for fences, claim what may go next, and see it to its answer."""
     with sending.database.ledger() as connection:
-        dialect.hold(connection, dialect.Lock.CLAIM)
         now = sending.clock()
-        taken_over = reconcile.expire(connection, now, _longest_lease(sending))
+        taken_over = reconcile.expire(connection, now, sending.longest_lease, sending.deadline)
         # Here, not at some tick: a machine that slept past its time wakes up with its threads first.
         lateness.miss(connection, latest_of(sending.settings), now)
-        claim = claiming.take(connection, _wish(sending, owner, campaign_id, now), now)
-        reach(Point.CLAIMING)
-        if claim is None:
+        care_at = fences.next_care(connection, now, sending.deadline)
+        is_care_due = care_at is not None and care_at <= now
+        claim = None
+        if not is_care_due:
+            claim = claiming.take(connection, _wish(sending, owner, campaign_id, now), now)
+            reach(Point.CLAIMING)
+        if claim is None and not is_care_due:
             finish_all_done(connection, now)
             mended = claiming.mend_clock(connection, now, duration_of(sending.settings.sending.grace))
             if taken_over or mended:
                 return Step(Worked.SETTLED, campaign_id)
-            is_open = windows.is_open(sending.settings, now)
-            opens_at = None if is_open else windows.next_open(sending.settings, now)
-            wake_at = claiming.next_time(connection, campaign_id, now, opens_at=opens_at)
-            return Step(Worked.IDLE, campaign_id, wake_at)
-        edition = _edition(connection, sending, claim.edition_id)
-        # Read with the claim, and so after every unsubscribe that came before it.
-        letters = waiting_letters(connection, claim.chunk_id, now)
+            return Step(Worked.IDLE, campaign_id, _wake_at(connection, sending, campaign_id, now, care_at))
+        if claim is not None:
+            edition = _edition(connection, sending, claim.edition_id)
+            timing = timings.of(connection, claim.campaign_id)
+            # Read with the claim, and so after every unsubscribe that came before it.
+            letters = waiting_letters(connection, claim.chunk_id, now)
+    if claim is None:
+        return Step(Worked.SETTLED if care(sending, owner) else Worked.IDLE, campaign_id, care_at)
     reach(Point.CLAIMED)
+    fence: Fence | None = None
+    if timing is not None and timing.is_fenced and now < timing.at:
+        found = _fence(sending, claim, timing, now)
+        if isinstance(found, NoFence):
+            _put_back(sending, claim, timing, found)
+            return Step(Worked.SETTLED, claim.campaign_id)
+        fence = found
     sorted_out = sort_out(letters, sending.settings)
     if sorted_out.readers:
-        return _hand_over(sending, claim, edition, sorted_out)
+        return _hand_over(sending, claim, edition, sorted_out, fence)
     with sending.database.ledger() as connection:
         _settle_empty(connection, claim, sorted_out, sending.clock())
     return Step(Worked.SETTLED, claim.campaign_id)
 
 
-def _hand_over(sending: Sending, claim: Claim, edition: FrozenEdition, sorted_out: SortedOut) -> Step:
+def _fence(sending: Sending, claim: Claim, timing: Timing, now: datetime) -> Fence | NoFence:
+    send_at = timing.fenced_until(now)
+    if send_at is None:
+        return NoFence(until_its_time=True)
+    return fence_for(sending, claim.campaign_id, claim.chunk_id, send_at)
+
+
+def _put_back(sending: Sending, claim: Claim, timing: Timing, reason: NoFence) -> None:
+    """claimed -> waiting, for its time or for a moment."""
+    with sending.database.ledger() as connection:
+        reconcile.move(connection, claim.chunk_id, ChunkState.CLAIMED, ChunkState.WAITING, owner=claim.owner)
+        if reason.until_its_time:
+            fences.leave_to_its_time(connection, claim.campaign_id, timing.at)
+        else:
+            hold_back(connection, claim.campaign_id, sending.clock() + NO_ID_WAIT)
+        withhold_if_cancelled(connection, claim.campaign_id)
+
+
+def _hand_over(
+    sending: Sending, claim: Claim, edition: FrozenEdition, sorted_out: SortedOut, fence: Fence | None
+) -> Step:
     """Attempt, call and record, for those who get the letter."""
     attempt_id = uuid.uuid4().hex
     call = build(
-        edition, sorted_out.readers, attempt_id=attempt_id, tokens=sending.tokens, doors=sending.doors
+        edition,
+        sorted_out.readers,
+        attempt_id=attempt_id,
+        tokens=sending.tokens,
+        doors=sending.doors,
+        batch_id=fence.batch_id if fence else None,
+        send_at=fence.send_at if fence else None,
     )
-    body_hash = hashlib.sha256(call.encoded).hexdigest()
+    attempt = _Attempt(attempt_id, hashlib.sha256(call.encoded).hexdigest(), call.recipients, fence)
     with sending.database.ledger() as connection:
-        has_begun = _begin(connection, sending, claim, sorted_out, attempt_id, body_hash)
+        # From here the call's time runs: a process that is stopped now makes no call when it wakes up.
+        ends_at = time.monotonic() + sending.deadline.total_seconds()
+        has_begun = _begin(connection, sending, claim, sorted_out, attempt)
     if not has_begun:
         return Step(Worked.SETTLED, claim.campaign_id)
     reach(Point.BEGUN)
-    answer = sending.transport.submit(call)
+    answer = sending.transport.submit(replace(call, ends_at=ends_at))
     reach(Point.CALLED)
     called = outcomes.Called(
         claim.chunk_id,
@@ -155,16 +192,25 @@ def _hand_over(sending: Sending, claim: Claim, edition: FrozenEdition, sorted_ou
         tuple(reader.delivery_id for reader in sorted_out.readers),
     )
     with sending.database.ledger() as connection:
-        outcomes.record(connection, answer, called, sending.clock())
+        outcomes.record(connection, answer, called, sending.clock(), sending.deadline)
         reach(Point.RECORD_ENDING)
     reach(Point.RECORDED)
     return Step(Worked.CALLED, claim.campaign_id)
 
 
+def _wake_at(
+    connection: Connection, sending: Sending, campaign_id: int | None, now: datetime, care_at: datetime | None
+) -> datetime | None:
+    is_open = windows.is_open(sending.settings, now)
+    opens_at = None if is_open else windows.next_open(sending.settings, now)
+    times = (claiming.next_time(connection, campaign_id, now, opens_at=opens_at), care_at)
+    return min((at for at in times if at is not None), default=None)
+
+
 def _wish(sending: Sending, owner: str, campaign_id: int | None, now: datetime) -> Wish:
     return Wish(
         owner,
-        _lease(sending, now),
+        now + sending.lease,
         campaign_id,
         sending.instance() if sending.instance is not None else None,
         windows.is_open(sending.settings, now),
@@ -199,21 +245,26 @@ def _begin(
     sending: Sending,
     claim: Claim,
     sorted_out: SortedOut,
-    attempt_id: str,
-    body_hash: str,
+    attempt: _Attempt,
 ) -> bool:
-    """Put the attempt on the disk; False when the campaign or the chunk is no longer ours to send."""
+    """Put the attempt on the disk; False when campaign, chunk or fence is no longer ours to send with."""
     now = sending.clock()
-    changed = connection.execute(
-        _BEGIN,
-        {
-            "chunk": claim.chunk_id,
-            "by": claim.owner,
-            "until": _lease(sending, now),
-            "out": sum(len(numbers) for numbers in sorted_out.out.values()),
-        },
+    fence = attempt.fence
+    is_fence_good = fence is None or (now <= fence.send_at - FENCE_ENDS and fences.is_open(connection, fence))
+    changed = (
+        is_fence_good
+        and connection.execute(
+            _BEGIN,
+            {
+                "chunk": claim.chunk_id,
+                "by": claim.owner,
+                "until": now + sending.lease,
+                "out": sum(len(numbers) for numbers in sorted_out.out.values()),
+                "fence": fence.id if fence else None,
+            },
+        ).rowcount
     )
-    if changed.rowcount != 1:
+    if changed != 1:
         reconcile.move(connection, claim.chunk_id, ChunkState.CLAIMED, ChunkState.WAITING, owner=claim.owner)
         withhold_if_cancelled(connection, claim.campaign_id)
         return False
@@ -224,11 +275,13 @@ def _begin(
     connection.execute(
         _ATTEMPT,
         {
-            "id": attempt_id,
+            "id": attempt.id,
             "chunk_id": claim.chunk_id,
             "started_at": now,
             "detail": "",
-            "body_hash": body_hash,
+            "body_hash": attempt.body_hash,
+            "recipients": attempt.recipients,
+            "fence_id": fence.id if fence else None,
         },
     )
     return True
@@ -267,12 +320,3 @@ def _withhold(connection: Connection, out: dict[str, list[int]]) -> None:
             .where(deliveries.c.id.in_(numbers), deliveries.c.handover == Handover.WAITING)
             .values(handover=Handover.WITHHELD, reason=reason)
         )
-
-
-def _lease(sending: Sending, now: datetime) -> datetime:
-    return now + timedelta(seconds=sending.settings.sending.lease_seconds)
-
-
-def _longest_lease(sending: Sending) -> timedelta:
-    """A lease that ends later was set by a clock far ahead."""
-    return timedelta(seconds=sending.settings.sending.lease_seconds) + CLOCK_SLACK

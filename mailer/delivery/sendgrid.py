@@ -6,9 +6,11 @@ nothing else. The key is added at the last moment: it stands in no object that t
 """
 
 import ipaddress
+import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from email.message import Message
+from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -18,7 +20,17 @@ from sendgrid import SendGridAPIClient
 
 from mailer.config import Settings
 from mailer.delivery import answers
-from mailer.delivery.transport import Answer, Call, NotSent, Told, Uncertain
+from mailer.delivery.transport import (
+    Answer,
+    Batch,
+    BatchCancelled,
+    BatchUnknown,
+    Call,
+    NoBatch,
+    NotSent,
+    Told,
+    Uncertain,
+)
 from mailer.delivery.wire import Cut, Reply, Wire
 from subscribers.errors import NewsletterError
 
@@ -102,7 +114,39 @@ class SendGrid:
             document = orjson.loads(bytes(response.body))
         except orjson.JSONDecodeError:
             document = None
-        return Told(response.status_code, document)
+        headers = {name.lower(): value for name, value in response.headers.items()}
+        return Told(response.status_code, document, _date(headers.get("date", "")))
+
+    def new_batch(self) -> Batch | NoBatch:
+        """POST mail/batch."""
+        told = self.ask("POST", "mail/batch")
+        if not isinstance(told, Told):
+            return NoBatch(told.detail)
+        batch_id = _text(told.document, "batch_id")
+        if told.status == 201 and batch_id:
+            return Batch(batch_id, told.at)
+        is_final = 400 <= told.status < 500 and told.status not in (408, 429)
+        return NoBatch(f"SendGrid gave no batch id ({told.status})", is_final)
+
+    def cancel_batch(self, batch_id: str) -> BatchCancelled | BatchUnknown:
+        """POST user/scheduled_sends."""
+        told = self.ask("POST", "user/scheduled_sends", {"batch_id": batch_id, "status": "cancel"})
+        if not isinstance(told, Told):
+            return BatchUnknown(told.detail)
+        if told.status == 201:
+            return BatchCancelled(told.at)
+        return BatchUnknown(f"SendGrid did not cancel ({told.status})")
+
+    def batch_status(self, batch_id: str) -> BatchCancelled | BatchUnknown:
+        """GET user/scheduled_sends/{batch_id}: a list of one, or none."""
+        told = self.ask("GET", f"user/scheduled_sends/{batch_id}")
+        if not isinstance(told, Told):
+            return BatchUnknown(told.detail)
+        listed = told.document if isinstance(told.document, list) else [told.document]
+        for entry in listed if told.status == 200 else []:
+            if _text(entry, "batch_id") == batch_id and _text(entry, "status") == "cancel":
+                return BatchCancelled(told.at)
+        return BatchUnknown(f"SendGrid does not say that it is cancelled ({told.status})")
 
     def close(self) -> None:
         self._wire.close()
@@ -145,6 +189,20 @@ def is_sendgrids_own(host: str) -> bool:
     return hostname in SENDGRID_HOSTS or hostname.endswith(".sendgrid.com")
 
 
+def _date(header: str) -> datetime | None:
+    """What the provider's clock said; None when it said nothing of use."""
+    try:
+        found = parsedate_to_datetime(header)
+    except ValueError:
+        return None
+    return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
+
+
+def _text(document: Any, key: str) -> str:
+    found = document.get(key) if isinstance(document, dict) else None
+    return found if isinstance(found, str) and found.isascii() and found.isprintable() else ""
+
+
 class _Secret:
     """A key that no repr, format or traceback shows."""
 
@@ -170,8 +228,9 @@ class _Quiet(bytes):
 class _Encoded:
     """The bytes of a request on their way through the SDK, which neither copies nor prints them."""
 
-    def __init__(self, whole: bytes) -> None:
+    def __init__(self, whole: bytes, ends_at: float | None = None) -> None:
         self.whole = whole
+        self.ends_at = ends_at
 
     def __repr__(self) -> str:
         return f"({len(self.whole):,} bytes)"
@@ -182,10 +241,10 @@ class _Outgoing(dict[str, Any]):
 
     def __init__(self, call: Call) -> None:
         super().__init__(call.body)
-        self._encoded = call.encoded
+        self._encoded = _Encoded(call.encoded, call.ends_at)
 
     def encode(self, _encoding: str = "utf-8") -> _Encoded:
-        return _Encoded(self._encoded)
+        return self._encoded
 
 
 class _Small(dict[str, Any]):
@@ -236,11 +295,15 @@ class _Client(python_http_client.Client):  # type: ignore[misc]
     def _make_request(self, _opener: Any, request: Any, timeout: float | None = None) -> _Answered:
         headers = dict(request.header_items())
         headers |= {"Content-type": "application/json", "Authorization": self._secret.bearer()}
+        seconds = timeout or self.timeout
+        body: _Encoded | None = request.data
+        if body is not None and body.ends_at is not None:
+            seconds = min(seconds, body.ends_at - time.monotonic())
         reply = self._wire.request(
             request.get_method(),
             request.full_url,
             headers,
-            request.data.whole if request.data is not None else None,
-            deadline_seconds=timeout or self.timeout,
+            body.whole if body is not None else None,
+            deadline_seconds=seconds,
         )
         return _Answered(reply)

@@ -6,6 +6,7 @@ again is decided by the ledger alone. Every outcome but `Uncertain` is proof.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Protocol
 
 
@@ -19,6 +20,8 @@ class Call:
     body: Mapping[str, Any]
     encoded: bytes
     recipients: int
+    # By time.monotonic(): when its time is over, however late it is begun (a process may be stopped).
+    ends_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +106,37 @@ class Told:
 
     status: int
     document: Any
+    at: datetime | None = None  # by the provider's clock
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """An id under which calls can be cancelled together before their time. `at`: the provider's clock."""
+
+    batch_id: str
+    at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NoBatch:
+    """There is no id now; `is_final`: nor will there be one, since the account or the key may not."""
+
+    detail: str
+    is_final: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class BatchCancelled:
+    """Nothing handed over under the id goes, said at this moment of the provider's clock (None: unknown)."""
+
+    at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BatchUnknown:
+    """Whether the id is cancelled is not known."""
+
+    detail: str
 
 
 Answer = Accepted | BadRecipients | BadBody | BadSomewhere | TooLarge | Stopped | Busy | NotSent | Uncertain
@@ -113,6 +147,15 @@ class Transport(Protocol):
 
     def submit(self, call: Call) -> Answer:
         """Make the call once; never raises for what the network or the provider does."""
+
+    def new_batch(self) -> Batch | NoBatch:
+        """An id for calls with a time of their own."""
+
+    def cancel_batch(self, batch_id: str) -> BatchCancelled | BatchUnknown:
+        """Have everything under this id thrown away at its time; may be asked again."""
+
+    def batch_status(self, batch_id: str) -> BatchCancelled | BatchUnknown:
+        """Whether this id is cancelled."""
 
     def close(self) -> None:
         """End every connection."""

@@ -96,6 +96,8 @@ class Wire:
         deadline_seconds: float,
     ) -> Reply:
         """Send one request and read its answer. Raises Cut when no status was seen."""
+        if deadline_seconds <= 0:
+            raise Cut("the time for the call was over before it began", 0)
         phase = Phase(time.monotonic() + deadline_seconds)
         token = _phase.set(phase)
         try:

@@ -5,8 +5,8 @@ for doubtful calls together, or nothing. What nobody knows is counted, never ref
 makes SendGrid repeat the whole POST for 24 hours. No address, IP or raw body is stored.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -15,7 +15,7 @@ from sqlalchemy import Connection, select
 from mailer import bulk
 from mailer.config import Settings
 from mailer.database import Database
-from mailer.delivery import reconcile
+from mailer.delivery import fences, reconcile
 from mailer.links import Purpose, Tokens
 from mailer.measuring import is_measured
 from mailer.models import Handover
@@ -127,15 +127,19 @@ def _store(
     if not new:
         return 0, 0
     letters = _letters_of(connection, new, tokens, settings)
+    revoked = fences.revoked(connection, {row.attempt_id for row in new if row.attempt_id})
     made, effects = [], []
     for row, letter in zip(new, letters, strict=True):
         at = row.occurred_at or now
         made.append(_event_of(row, letter, at, now, settings) if letter else _stray(row, at, now, settings))
         if letter is not None:
-            effects.append(Consequence(letter.id, letter.subscriber_id, letter.key_hash, row.effect, at))
+            # That SendGrid had a call which was taken back says nothing of a letter's fate.
+            is_void = row.attempt_id in revoked and row.kind in fences.RECEIPTS
+            effect = replace(row.effect, fate=None) if is_void else row.effect
+            effects.append(Consequence(letter.id, letter.subscriber_id, letter.key_hash, effect, at))
     bulk.insert_rows(connection, events, made)
     consequences.apply(connection, effects, now)
-    _bear_witness(connection, new, letters)
+    _bear_witness(connection, new, letters, revoked, now)
     unknown = sum(letter is None for letter in letters)
     counters.add(connection, {counters.UNKNOWN_DELIVERIES: unknown})
     return len(new), unknown
@@ -221,11 +225,22 @@ def _nameless(detail: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _bear_witness(
-    connection: Connection, rows: Sequence[EventRow], letters: Sequence[_Letter | None]
+    connection: Connection,
+    rows: Sequence[EventRow],
+    letters: Sequence[_Letter | None],
+    revoked: Collection[str],
+    now: datetime,
 ) -> None:
     """Tell the ledger of every doubtful call that these events prove to have gone."""
+    # Of a call that was taken back, receipts prove nothing, and anything else that it went all the same.
+    if went := {row.attempt_id for row in rows if row.attempt_id and row.kind not in fences.RECEIPTS}:
+        fences.went_anyway(connection, went.intersection(revoked), now)
     doubtful_letters, doubtful_attempts = set(), set()
     for row, letter in zip(rows, letters, strict=True):
+        if row.attempt_id in revoked:
+            if row.kind not in fences.RECEIPTS:
+                doubtful_attempts.add(row.attempt_id)
+            continue
         if letter is not None and letter.handover == Handover.ACCEPTED:
             continue
         if letter is not None:

@@ -1,0 +1,549 @@
+"""Fences: calls made ahead of their time under an id of SendGrid's, by which they can still be taken back.
+
+A call carries `batch_id` and `send_at`; until ten minutes before that time SendGrid throws away what was
+handed over under a cancelled id. So a lost answer needs no evidence and no person: its fence is cancelled
+whole, and all its chunks go again under a new id. The same takes back a whole campaign.
+
+States read and written here
+fence   `open_one` -> open · `doubt`, `withdraw` open -> cancelling · `cancelled` cancelling -> cancelled ·
+        `sweep` open, cancelling -> spent, when its time has come · `give_up` cancelling, cancelled -> spent:
+        it was asked to be cancelled, and nobody knows whether it was (`tries` above 0 says so for ever)
+chunk   `cancelled` accepted, uncertain, submitting -> waiting (its attempts: withdrawn)
+        `give_up`   accepted, submitting, waiting again -> uncertain, or accepted where an event was seen
+Network calls are `fence_care`'s; nothing here makes one.
+
+What an event proves of a call behind a fence. `processed` and `dropped` say that SendGrid has the call, not
+that its letters went: enough for a fence that was never to be cancelled, nothing for one that was. All others
+say that a letter went. Of a cancelled fence that means the cancel was not kept: then nothing of it is sent
+again, what has not been is held, and `status` tells the number.
+"""
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection, and_, case, exists, func, literal, or_, select, update
+
+from mailer.delivery.campaigns import CANCELLED, finish_if_done, pause_if_sending, withhold_if_cancelled
+from mailer.delivery.timing import CLOCK_SLACK, FENCE_ENDS, FENCE_GIVEN_UP
+from mailer.models import (
+    DROPPED,
+    AttemptOutcome,
+    CampaignStatus,
+    ChunkState,
+    Fate,
+    FenceState,
+    Handover,
+)
+from mailer.tables import attempts, campaigns, chunks, deliveries, fences
+from subscribers.failpoints import Point, reach
+from subscribers.models import UTCTime
+from subscribers.tables import upsert
+
+# Ids that SendGrid keeps cancelled at one time (older pages say ten, newer ones a hundred).
+IDS_MAX = 10
+# After the deadline of a call whose answer was lost, before its fence is cancelled.
+AFTER_DEADLINE = timedelta(seconds=60)
+RETRY_MAX_SECONDS = 30.0
+# What says only that SendGrid has a call.
+RECEIPTS = frozenset(("processed", "dropped"))
+_RECEIPT_FATES = (Fate.PROCESSED, Fate.PROVIDER_DROPPED)
+WENT_ANYWAY = "; cancelled, and an event shows that it went"
+
+_LIVE = (FenceState.OPEN, FenceState.CANCELLING)
+# Made once: every run of every thread asks it.
+_LIVE_ONES = (
+    select(
+        fences.c.state,
+        fences.c.send_at,
+        fences.c.opened_at,
+        fences.c.cancel_from,
+        fences.c.lease_until,
+        fences.c.tries,
+        campaigns.c.status,
+    )
+    .join(campaigns, campaigns.c.id == fences.c.campaign_id)
+    .where(fences.c.state.in_(_LIVE))
+)
+_HANDED = (ChunkState.ACCEPTED, ChunkState.UNCERTAIN, ChunkState.SUBMITTING)
+
+
+@dataclass(frozen=True, slots=True)
+class Fence:
+    """An id, and when its letters go."""
+
+    id: int
+    batch_id: str
+    send_at: datetime
+
+
+# -- taking chunks ----------------------------------------------------------------------------------
+
+
+def open_of(connection: Connection, campaign_id: int, slot: int | None = None) -> Fence | None:
+    """The open fence of a slot; without one, any that is open."""
+    row = connection.execute(
+        select(fences.c.id, fences.c.batch_id, fences.c.send_at)
+        .where(
+            fences.c.campaign_id == campaign_id,
+            fences.c.state == FenceState.OPEN,
+            *([fences.c.slot == slot] if slot is not None else []),
+        )
+        .order_by(fences.c.slot)
+        .limit(1)
+    ).one_or_none()
+    return None if row is None else Fence(*row)
+
+
+def has_room(connection: Connection, now: datetime) -> bool:
+    """Whether SendGrid takes one more id of ours."""
+    return _ids(connection, now) < IDS_MAX
+
+
+def open_one(
+    connection: Connection, campaign_id: int, slot: int, batch_id: str, send_at: datetime, now: datetime
+) -> Fence | None:
+    """Open the fence of a slot under this id; that of somebody who was faster; None when there is no room."""
+    found = open_of(connection, campaign_id, slot)
+    if found is None and has_room(connection, now):
+        connection.execute(
+            upsert(fences)
+            .values(
+                campaign_id=campaign_id,
+                slot=slot,
+                batch_id=batch_id,
+                send_at=send_at,
+                state=FenceState.OPEN,
+                opened_at=now,
+                tries=0,
+            )
+            .on_conflict_do_nothing()
+        )
+        found = open_of(connection, campaign_id, slot)
+    return found or open_of(connection, campaign_id)
+
+
+def is_open(connection: Connection, fence: Fence) -> bool:
+    """Whether a fence takes chunks; asked by the transaction that puts one behind it."""
+    row = connection.execute(
+        select(fences.c.id).where(fences.c.id == fence.id, fences.c.state == FenceState.OPEN)
+    )
+    return row.first() is not None
+
+
+def leave_to_its_time(connection: Connection, campaign_id: int, at: datetime) -> None:
+    """What waits is handed over at its time, without a fence: it is too late for one, or there is none."""
+    connection.execute(
+        update(chunks)
+        .where(
+            chunks.c.campaign_id == campaign_id,
+            chunks.c.state == ChunkState.WAITING,
+            or_(chunks.c.not_before.is_(None), chunks.c.not_before < at),
+        )
+        .values(not_before=at)
+    )
+
+
+def _ids(connection: Connection, now: datetime) -> int:
+    """Ids of the whole account that are live, or count as cancelled until their time."""
+    return int(
+        connection.execute(
+            select(func.count()).select_from(fences).where(fences.c.send_at > now)
+        ).scalar_one()
+    )
+
+
+def _replacements(connection: Connection, now: datetime) -> int:
+    """Ids that will be wanted for slots whose fence is being cancelled."""
+    rows = connection.execute(
+        select(fences.c.campaign_id, fences.c.slot, fences.c.state).where(fences.c.send_at > now)
+    ).all()
+    is_served = {(row.campaign_id, row.slot) for row in rows if row.state == FenceState.OPEN}
+    return len({(row.campaign_id, row.slot) for row in rows} - is_served)
+
+
+# -- wanting one cancelled --------------------------------------------------------------------------
+
+
+def doubt(connection: Connection, chunk_id: int, now: datetime, deadline: timedelta) -> None:
+    """An answer was lost: the fence of its chunk is to be cancelled, where there is time and an id left."""
+    row = connection.execute(
+        select(fences.c.id, fences.c.send_at, fences.c.campaign_id)
+        .join(chunks, chunks.c.fence_id == fences.c.id)
+        .where(chunks.c.id == chunk_id, fences.c.state == FenceState.OPEN)
+    ).one_or_none()
+    if row is None or _quiet_from(connection, row.id, now, deadline) > row.send_at - FENCE_ENDS:
+        return
+    if _ids(connection, now) + _replacements(connection, now) >= IDS_MAX:
+        return
+    _want_cancelled(connection, row.id, now, deadline)
+
+
+def withdraw(connection: Connection, campaign_id: int, now: datetime, deadline: timedelta) -> int:
+    """Take a whole campaign back: all its fences are to be cancelled while there is time. How many."""
+    ids = connection.execute(
+        select(fences.c.id).where(
+            fences.c.campaign_id == campaign_id,
+            fences.c.state == FenceState.OPEN,
+            fences.c.send_at >= now + FENCE_ENDS,
+        )
+    ).scalars()
+    return sum(_want_cancelled(connection, fence_id, now, deadline) for fence_id in ids.all())
+
+
+def _want_cancelled(connection: Connection, fence_id: int, now: datetime, deadline: timedelta) -> bool:
+    changed = connection.execute(
+        update(fences)
+        .where(fences.c.id == fence_id, fences.c.state == FenceState.OPEN)
+        .values(state=FenceState.CANCELLING, cancel_from=now)
+    )
+    if changed.rowcount != 1:
+        return False
+    quiet_from = _quiet_from(connection, fence_id, now, deadline)
+    [send_at] = connection.execute(select(fences.c.send_at).where(fences.c.id == fence_id)).one()
+    connection.execute(
+        update(fences)
+        .where(fences.c.id == fence_id)
+        .values(cancel_from=min(quiet_from, max(now, send_at - FENCE_ENDS)))
+    )
+    return True
+
+
+def _quiet_from(connection: Connection, fence_id: int, now: datetime, deadline: timedelta) -> datetime:
+    """From when on no call behind this fence can still be under way."""
+    last: datetime | None = connection.execute(
+        select(func.max(attempts.c.started_at))
+        .join(chunks, chunks.c.id == attempts.c.chunk_id)
+        .where(
+            chunks.c.fence_id == fence_id,
+            attempts.c.fence_id == fence_id,
+            or_(attempts.c.outcome.is_(None), attempts.c.outcome == AttemptOutcome.UNCERTAIN),
+        )
+    ).scalar_one()
+    return now if last is None else max(now, min(last, now) + deadline + AFTER_DEADLINE)
+
+
+# -- its end ----------------------------------------------------------------------------------------
+
+
+def sweep(connection: Connection, now: datetime, deadline: timedelta) -> int:
+    """What time alone does: fences end at theirs, those of cancelled campaigns are taken back. How many."""
+    rows = connection.execute(
+        select(fences, campaigns.c.status)
+        .join(campaigns, campaigns.c.id == fences.c.campaign_id)
+        .where(fences.c.state.in_(_LIVE))
+        .order_by(fences.c.id)
+    ).all()
+    changed = 0
+    for row in rows:
+        if row.state == FenceState.CANCELLING and row.tries and now > row.send_at - FENCE_GIVEN_UP:
+            give_up(connection, row.id, now)
+        elif now >= row.send_at:
+            _spend(connection, row.id, now)
+        elif row.status == CampaignStatus.CANCELLED and row.state == FenceState.OPEN:
+            if not withdraw(connection, row.campaign_id, now, deadline):
+                continue
+        else:
+            continue
+        changed += 1
+        finish_if_done(connection, row.campaign_id, now)
+    return changed
+
+
+def _spend(connection: Connection, fence_id: int, now: datetime) -> bool:
+    changed = connection.execute(
+        update(fences)
+        .where(fences.c.id == fence_id, fences.c.state != FenceState.SPENT)
+        .values(state=FenceState.SPENT, ended_at=now, owner=None, lease_until=None)
+    )
+    return changed.rowcount == 1
+
+
+@dataclass(frozen=True, slots=True)
+class Cancelling:
+    """A fence whose cancel is ours to ask for."""
+
+    id: int
+    batch_id: str
+    send_at: datetime
+
+
+def next_care(connection: Connection, now: datetime, deadline: timedelta) -> datetime | None:
+    """When something is to be done about a fence, `now` or earlier where it is due; None: there is none."""
+    rows = connection.execute(_LIVE_ONES).all()
+    times = []
+    for row in rows:
+        if row.state == FenceState.OPEN:
+            is_taken_back = row.status == CampaignStatus.CANCELLED and now <= row.send_at - FENCE_ENDS
+            times.append(now if is_taken_back else row.send_at)
+            continue
+        begins = min(row.cancel_from, now + _longest_wait(deadline))
+        if row.lease_until is not None and row.lease_until <= now + _longest_wait(deadline):
+            begins = max(begins, row.lease_until)
+        given_up = row.send_at - FENCE_GIVEN_UP if row.tries else row.send_at
+        times.append(begins if begins <= row.send_at - FENCE_GIVEN_UP else given_up)
+        if row.tries:
+            times.append(max(given_up + timedelta(seconds=1), row.opened_at))
+    return min(times, default=None)
+
+
+def claim_due(connection: Connection, owner: str, now: datetime, deadline: timedelta) -> Cancelling | None:
+    """Take a fence that is to be cancelled now; the try is counted before it is made."""
+    far = now + _longest_wait(deadline)
+    is_ours = and_(
+        fences.c.state == FenceState.CANCELLING,
+        or_(fences.c.cancel_from <= now, fences.c.cancel_from > far),
+        or_(fences.c.lease_until.is_(None), fences.c.lease_until <= now, fences.c.lease_until > far),
+        fences.c.send_at >= now + FENCE_GIVEN_UP,
+    )
+    oldest = select(fences.c.id).where(is_ours).order_by(fences.c.cancel_from).limit(1).scalar_subquery()
+    row = connection.execute(
+        update(fences)
+        .where(fences.c.id == oldest, is_ours)
+        # Two calls: the cancel, and the question whether it was one.
+        .values(owner=owner, lease_until=now + 2 * deadline, tries=fences.c.tries + 1)
+        .returning(fences.c.id, fences.c.batch_id, fences.c.send_at)
+    ).one_or_none()
+    return None if row is None else Cancelling(*row)
+
+
+def try_again(connection: Connection, fence_id: int, now: datetime) -> None:
+    """The cancel had no answer that counts: once more, a little later."""
+    [tries] = connection.execute(select(fences.c.tries).where(fences.c.id == fence_id)).one()
+    wait = timedelta(seconds=min(2.0**tries, RETRY_MAX_SECONDS))
+    connection.execute(
+        update(fences)
+        .where(fences.c.id == fence_id, fences.c.state == FenceState.CANCELLING)
+        .values(cancel_from=now + wait, owner=None, lease_until=None)
+    )
+
+
+def _longest_wait(deadline: timedelta) -> timedelta:
+    """No time about a cancel is set farther ahead than this."""
+    return 2 * deadline + AFTER_DEADLINE + CLOCK_SLACK
+
+
+def cancelled(connection: Connection, fence_id: int, now: datetime) -> bool:
+    """SendGrid throws all of it away: its chunks go again, or are withheld with a cancelled campaign.
+
+    Where an event says that a letter has gone already, nothing is: then it is given up.
+    """
+    handed = list(
+        connection.execute(
+            select(chunks.c.id).where(chunks.c.fence_id == fence_id, chunks.c.state.in_(_HANDED))
+        ).scalars()
+    )
+    if _went(connection, handed):
+        give_up(connection, fence_id, now)
+        return False
+    changed = connection.execute(
+        update(fences)
+        .where(fences.c.id == fence_id, fences.c.state == FenceState.CANCELLING)
+        .values(state=FenceState.CANCELLED, ended_at=now, owner=None, lease_until=None)
+        .returning(fences.c.campaign_id)
+    ).one_or_none()
+    if changed is None:
+        return False
+    reach(Point.WITHDRAWING)
+    _move(connection, handed, ChunkState.WAITING, Handover.WAITING)
+    connection.execute(
+        update(attempts)
+        .where(
+            attempts.c.chunk_id.in_(handed),
+            attempts.c.fence_id == fence_id,
+            or_(
+                attempts.c.outcome.is_(None),
+                attempts.c.outcome.in_((AttemptOutcome.ACCEPTED, AttemptOutcome.UNCERTAIN)),
+            ),
+        )
+        .values(
+            outcome=AttemptOutcome.WITHDRAWN,
+            ended_at=func.coalesce(attempts.c.ended_at, literal(now, UTCTime())),
+        )
+    )
+    withhold_if_cancelled(connection, changed.campaign_id)
+    finish_if_done(connection, changed.campaign_id, now)
+    return True
+
+
+def give_up(connection: Connection, fence_id: int, now: datetime) -> None:
+    """Nobody knows whether it was cancelled: all of it is in doubt, but what an event shows to have gone."""
+    if not _spend(connection, fence_id, now):
+        return
+    connection.execute(update(fences).where(fences.c.id == fence_id, fences.c.tries == 0).values(tries=1))
+    withdrawn = exists().where(
+        attempts.c.chunk_id == chunks.c.id,
+        attempts.c.fence_id == fence_id,
+        attempts.c.outcome == AttemptOutcome.WITHDRAWN,
+    )
+    handed = and_(chunks.c.fence_id == fence_id, chunks.c.state.in_(_HANDED))
+    again = and_(chunks.c.state.in_((ChunkState.WAITING, ChunkState.CLAIMED)), withdrawn)
+    campaign_id = select(fences.c.campaign_id).where(fences.c.id == fence_id).scalar_subquery()
+    ids = list(
+        connection.execute(
+            select(chunks.c.id).where(chunks.c.campaign_id == campaign_id, or_(handed, again))
+        ).scalars()
+    )
+    went = _went(connection, ids)
+    _move(connection, [number for number in ids if number not in went], ChunkState.UNCERTAIN, Handover.HELD)
+    _move(connection, sorted(went), ChunkState.ACCEPTED, Handover.ACCEPTED)
+    connection.execute(
+        update(attempts)
+        .where(attempts.c.chunk_id.in_(ids), attempts.c.fence_id == fence_id)
+        .where(
+            or_(
+                attempts.c.outcome.is_(None),
+                attempts.c.outcome.in_((AttemptOutcome.ACCEPTED, AttemptOutcome.WITHDRAWN)),
+            )
+        )
+        .values(
+            outcome=AttemptOutcome.UNCERTAIN,
+            ended_at=func.coalesce(attempts.c.ended_at, literal(now, UTCTime())),
+            detail=attempts.c.detail + "; nobody knows whether it was cancelled",
+        )
+    )
+
+
+def _went(connection: Connection, chunk_ids: Iterable[int]) -> set[int]:
+    """Those of these chunks of which an event says that a letter went."""
+    ids = list(chunk_ids)
+    if not ids:
+        return set()
+    found = connection.execute(
+        select(deliveries.c.chunk_id)
+        .where(deliveries.c.chunk_id.in_(ids), deliveries.c.fate.not_in((Fate.NONE, *_RECEIPT_FATES)))
+        .distinct()
+    )
+    return set(found.scalars())
+
+
+def _move(connection: Connection, chunk_ids: list[int], state: ChunkState, handover: Handover) -> None:
+    """Give chunks that were handed over another state, and their letters; a receipt is forgotten with it."""
+    connection.execute(
+        update(chunks).where(chunks.c.id.in_(chunk_ids)).values(state=state, owner=None, lease_until=None)
+    )
+    ours = deliveries.c.chunk_id.in_(chunk_ids)
+    connection.execute(
+        update(deliveries)
+        .where(ours, deliveries.c.handover.in_((Handover.ACCEPTED, Handover.HELD, Handover.WAITING)))
+        .values(handover=handover)
+    )
+    connection.execute(
+        update(deliveries)
+        .where(ours, deliveries.c.fate.in_(_RECEIPT_FATES), deliveries.c.handover != Handover.ACCEPTED)
+        .values(fate=Fate.NONE, fate_at=None)
+    )
+
+
+# -- what events say of it --------------------------------------------------------------------------
+
+
+def revoked(connection: Connection, attempt_ids: Collection[str]) -> frozenset[str]:
+    """Those of these calls whose fence was cancelled, or may have been: their receipts prove nothing."""
+    if not attempt_ids:
+        return frozenset()
+    found = connection.execute(
+        select(attempts.c.id)
+        .join(fences, fences.c.id == attempts.c.fence_id)
+        .where(attempts.c.id.in_(list(attempt_ids)))
+        .where(
+            or_(
+                fences.c.state == FenceState.CANCELLED,
+                and_(fences.c.state == FenceState.SPENT, fences.c.tries > 0),
+            )
+        )
+    )
+    return frozenset(found.scalars())
+
+
+def went_anyway(connection: Connection, attempt_ids: Collection[str], now: datetime) -> int:
+    """Letters of these calls went although SendGrid said that they would not: show it, and send no second.
+
+    How many calls are new to it.
+    """
+    rows = connection.execute(
+        select(attempts.c.id, attempts.c.chunk_id, attempts.c.fence_id, chunks.c.campaign_id)
+        .join(chunks, chunks.c.id == attempts.c.chunk_id)
+        .where(
+            attempts.c.id.in_(list(attempt_ids)),
+            attempts.c.outcome == AttemptOutcome.WITHDRAWN,
+            attempts.c.detail.not_like(f"%{WENT_ANYWAY}%"),
+        )
+    ).all()
+    for row in rows:
+        connection.execute(
+            update(attempts).where(attempts.c.id == row.id).values(detail=attempts.c.detail + WENT_ANYWAY)
+        )
+        give_up(connection, row.fence_id, now)
+        _keep_the_place(connection, row.fence_id)
+        pause_if_sending(
+            connection,
+            row.campaign_id,
+            "SendGrid delivered letters of a call that it had cancelled. What might go twice is held; "
+            f"decide with 'mailer resolve {row.campaign_id}', then resume.",
+        )
+    return len(rows)
+
+
+def _keep_the_place(connection: Connection, fence_id: int) -> None:
+    """Letters that were taken back may have gone: their readers get this issue by no other campaign."""
+    chunk_ids = select(attempts.c.chunk_id).where(
+        attempts.c.fence_id == fence_id,
+        attempts.c.outcome.in_((AttemptOutcome.WITHDRAWN, AttemptOutcome.UNCERTAIN)),
+    )
+    other = deliveries.alias()
+    taken = exists().where(
+        other.c.issue_id == deliveries.c.issue_id,
+        other.c.subscriber_id == deliveries.c.subscriber_id,
+        other.c.id != deliveries.c.id,
+        or_(other.c.handover != Handover.WITHHELD, other.c.reason == DROPPED),
+    )
+    connection.execute(
+        update(deliveries)
+        .where(
+            deliveries.c.chunk_id.in_(chunk_ids),
+            deliveries.c.handover == Handover.WITHHELD,
+            deliveries.c.reason == CANCELLED,
+            ~taken,
+        )
+        .values(reason=DROPPED)
+    )
+
+
+# -- what a person is told --------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """Letters handed over: those that a cancel can still take back, and those that it cannot."""
+
+    revocable: int
+    beyond: int
+
+
+def reach_of(connection: Connection, campaign_id: int, now: datetime) -> Reach:
+    """How many letters of a campaign a cancel would still take back now."""
+    rest = chunks.c.recipients - chunks.c.rejected - chunks.c.withheld
+    in_time = and_(fences.c.state == FenceState.OPEN, fences.c.send_at >= now + FENCE_ENDS)
+    is_revocable = or_(in_time, fences.c.state == FenceState.CANCELLING)
+    revocable, handed = connection.execute(
+        select(
+            func.coalesce(func.sum(case((is_revocable, rest), else_=0)), 0),
+            func.coalesce(func.sum(rest), 0),
+        )
+        .select_from(chunks)
+        .outerjoin(fences, fences.c.id == chunks.c.fence_id)
+        .where(chunks.c.campaign_id == campaign_id, chunks.c.state.in_(_HANDED))
+    ).one()
+    return Reach(int(revocable), int(handed) - int(revocable))
+
+
+def letters_that_went_anyway(connection: Connection, campaign_id: int) -> int:
+    """Letters of calls that were cancelled and went all the same, as far as events tell."""
+    return int(
+        connection.execute(
+            select(func.coalesce(func.sum(attempts.c.recipients), 0))
+            .join(chunks, chunks.c.id == attempts.c.chunk_id)
+            .where(chunks.c.campaign_id == campaign_id, attempts.c.detail.like(f"%{WENT_ANYWAY}%"))
+        ).scalar_one()
+    )
