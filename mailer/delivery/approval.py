@@ -101,6 +101,7 @@ def waiting(connection: Connection, templates: str, *, at: datetime, now: dateti
     """
     newest = (
         select(func.max(marks.c.id))
+        .join(revisions, revisions.c.id == marks.c.revision_id)
         .where(_holds(templates), or_(marks.c.at <= at, marks.c.at > now))
         .group_by(marks.c.issue_id)
     )
@@ -140,11 +141,11 @@ def states(connection: Connection, templates: str) -> dict[str, str]:
 
 
 def _holds(templates: str) -> ColumnElement[bool]:
+    """The condition on `marks` with their `revisions`."""
     return and_(
         marks.c.kind == MarkKind.APPROVED,
         marks.c.templates_hash == templates,
-        marks.c.revision_hash
-        == select(revisions.c.hash).where(revisions.c.id == marks.c.revision_id).scalar_subquery(),
+        marks.c.revision_hash == revisions.c.hash,
     )
 
 
