@@ -17,6 +17,8 @@ from mailer.service.identity import Home
 from subscribers.errors import NewsletterError
 from subscribers.segment_rules import LeafRegistry
 
+A_FILE = "sqlite:///data/mailer.db"
+A_SERVER = "postgresql+psycopg://mailer:password@127.0.0.1/mailer"
 SECRETS_CURE = "'mailer init DIR' writes a secrets.toml with new keys; copy it beside config.toml."
 
 
@@ -71,22 +73,36 @@ def open_rooms(
     _require_keys(settings)
     try:
         database = Database(settings.database_url)
-        if not any_schema:
-            if database.schema_version() is None:
-                database.upgrade()
-            database.require_current_schema()
-            home = Home.of(settings)
-            identity.found(database, home, now)
-            keeping.disown_if_older(database, home)
-    except (ArgumentError, NoSuchModuleError, ModuleNotFoundError):
+        try:
+            if not any_schema:
+                _come_home(database, settings, now)
+        except BaseException:
+            database.close()
+            raise
+    except ModuleNotFoundError:
+        raise NewsletterError(
+            "[database] url names a PostgreSQL server, and its driver is not installed.",
+            field="[database] url",
+            cure="Install it: pip install 'newsletter-mailer[postgres]'.",
+        ) from None
+    except (ArgumentError, NoSuchModuleError):
         raise NewsletterError(
             "[database] url names a database that this version does not speak.",
             field="[database] url",
-            cure='For example [database] url = "sqlite:///data/mailer.db".',
+            cure=f'For example [database] url = "{A_FILE}" or "{A_SERVER}".',
         ) from None
     except (DatabaseError, OSError) as error:
-        raise _no_database(error) from None
+        raise _no_database(error, settings) from None
     return Rooms.of(settings, database, now)
+
+
+def _come_home(database: Database, settings: Settings, now: Callable[[], datetime]) -> None:
+    if database.schema_version() is None:
+        database.upgrade()
+    database.require_current_schema()
+    home = Home.of(settings)
+    identity.found(database, home, now)
+    keeping.disown_if_older(database, home)
 
 
 def _require_keys(settings: Settings) -> None:
@@ -107,14 +123,17 @@ def _require_keys(settings: Settings) -> None:
         )
 
 
-def _no_database(error: DatabaseError | OSError) -> NewsletterError:
+def _no_database(error: DatabaseError | OSError, settings: Settings) -> NewsletterError:
     # The driver's own words, never the address: it may carry a password.
     if isinstance(error, DatabaseError) and error.orig is not None:
         said = str(error.orig).splitlines()[0]
     else:
         said = getattr(error, "strerror", None) or type(error).__name__
+    is_file = settings.database_url.startswith("sqlite:")
     return NewsletterError(
-        f"cannot open the database: {said}.",
+        f"cannot open the database: {said.rstrip('.')}.",
         field="[database] url",
-        cure='For example [database] url = "sqlite:///data/mailer.db", in a folder you may write to.',
+        cure=f'For example [database] url = "{A_FILE}", in a folder you may write to.'
+        if is_file
+        else f'See that the server runs and lets you in; for example [database] url = "{A_SERVER}".',
     )

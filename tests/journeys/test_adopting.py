@@ -73,6 +73,7 @@ def test_a_copied_folder_sends_nothing_until_it_is_adopted(
     assert (again.code, again.document["adopted"]) == (0, False)
 
 
+@pytest.mark.sqlite_only(reason="a file is put back")
 def test_an_older_snapshot_put_back_in_place_is_noticed(
     begun: Path, sandbox: SandboxServer, terminal: Terminal
 ) -> None:
@@ -106,6 +107,7 @@ def test_the_clock_stops_a_database_that_grew_older_under_it(ready: Path) -> Non
         assert mailer.homeless() is not None
 
 
+@pytest.mark.sqlite_only(reason="a file is put back")
 def test_who_left_after_the_snapshot_stays_away(ready: Path, terminal: Terminal) -> None:
     database = ready / "data/mailer.db"
     shutil.copy(database, ready / "yesterday.db")
@@ -139,7 +141,8 @@ def test_who_left_after_the_snapshot_stays_away(ready: Path, terminal: Terminal)
 
 
 def test_a_line_that_cannot_be_read_stops_the_adoption(ready: Path, terminal: Terminal) -> None:
-    Home.of(Mailer.open(ready / "config.toml").settings).file.unlink()
+    with Mailer.open(ready / "config.toml") as mailer:
+        Home.of(mailer.settings).file.unlink()
     (ready / "data/leavers.log").write_text("who left?\n")
     answer = terminal("adopt", "--yes", "--json")
     assert answer.code == 1
@@ -147,6 +150,7 @@ def test_a_line_that_cannot_be_read_stops_the_adoption(ready: Path, terminal: Te
     assert "mailer adopt" in terminal("status").err
 
 
+@pytest.mark.sqlite_only(reason="a server may have several folders")
 def test_a_sqlite_database_has_one_folder(ready: Path, terminal: Terminal) -> None:
     (ready / "data/instance.json").unlink()
     answer = terminal("adopt", "--join", "--yes", "--json")

@@ -245,9 +245,15 @@ def test_secrets_never_appear_in_an_error_or_a_repr(
 
     monkeypatch.setenv("MAILER_SENDGRID__API_KEY", "SG.hush-hush")
     monkeypatch.setenv("MAILER_DATABASE__URL", "postgresql+psycopg://me:hush-hush@127.0.0.1:1/none")
+    assert "hush-hush" not in repr(load_settings(site / "config.toml"))
+    answer = terminal("issues", "--json")
+    assert "127.0.0.1" in answer.document["error"]["message"]
+    assert "hush-hush" not in answer.out + answer.err
+    monkeypatch.setenv("MAILER_DATABASE__URL", "mysql://me:hush-hush@127.0.0.1:1/none")
     with pytest.raises(NewsletterError) as refused:
         load_settings(site / "config.toml")
     assert "hush-hush" not in f"{refused.value!r} {refused.value}"
+    assert "postgresql+psycopg://" in str(refused.value)
     answer = terminal("issues", "--json")
     assert answer.code == 1
     assert "hush-hush" not in answer.out + answer.err
