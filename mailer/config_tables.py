@@ -183,6 +183,8 @@ class WebTable(Table):
     short_base_url: WebAddress = ""
     # The first signs, all verify: links of letters already sent keep working when a key is added.
     secrets: tuple[SecretStr, ...] = ()
+    # Who carries it may read `/metrics` on the readers' port; without one, this machine alone.
+    metrics_token: SecretStr = SecretStr("")
 
     @property
     def list_unsubscribe_base(self) -> str:

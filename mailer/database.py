@@ -139,9 +139,7 @@ class Database:
             return MigrationContext.configure(connection).get_current_revision()
 
     def newest_version(self) -> str:
-        head = ScriptDirectory(str(MIGRATIONS)).get_current_head()
-        assert head is not None
-        return head
+        return newest_schema()
 
     def upgrade(self) -> bool:
         """Create or migrate the schema; False when it was current already.
@@ -165,6 +163,13 @@ class Database:
             require_known(found)
             state = "has no tables yet" if found is None else f"is at schema {found}"
             raise NewsletterError(f"the database {state}.", cure="Run 'mailer upgrade' first.")
+
+
+def newest_schema() -> str:
+    """The migration that the newest database stands at."""
+    head = ScriptDirectory(str(MIGRATIONS)).get_current_head()
+    assert head is not None
+    return head
 
 
 def require_known(version: str | None) -> None:

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from sqlalchemy import Connection, select
 
-from mailer import dialect, site
+from mailer import site
 from mailer.config import Settings, load_settings
 from mailer.database import Database, require_known
 from mailer.delivery import owners, preflight
@@ -16,7 +16,7 @@ from mailer.delivery.sendgrid import is_sendgrids_own
 from mailer.models import ChunkState
 from mailer.sandbox.server import SandboxServer
 from mailer.sandbox.signing import public_key_at
-from mailer.service import alerts, erasing, identity
+from mailer.service import alerts, erasing, health, identity
 from mailer.service.backup import Backup, before_upgrade
 from mailer.service.rooms import Rooms, utc_now
 from mailer.tables import chunks
@@ -110,10 +110,11 @@ def _refuse_in_mid_send(connection: Connection, now: datetime) -> None:
 def look_over(rooms: Rooms) -> list[Finding]:
     """What is right and what is not, each with its cure; changes nothing but the log of an erasure."""
     findings = [Finding("ok", f"configuration read from {rooms.settings.root}/config.toml")]
-    findings += [_schema(rooms), _sqlite()]
+    findings.append(_schema(rooms))
     findings += _senders(rooms)
     if findings[1].level != "error":
         findings.append(_identity(rooms))
+        findings += _signs(rooms)
         findings += _topics(rooms)
         findings += _events(rooms)
         findings += _erasures(rooms)
@@ -136,15 +137,12 @@ def _identity(rooms: Rooms) -> Finding:
     return Finding("error", problem.message, problem.cure)
 
 
-def _sqlite() -> Finding:
-    version = dialect.sqlite_module().sqlite_version
-    if dialect.sqlite_is_safe():
-        return Finding("ok", f"SQLite {version}")
-    return Finding(
-        "warning",
-        f"SQLite {version} can corrupt a busy database; 3.51.3 or newer is safe",
-        "Install the pysqlite3 wheel or a newer Python.",
-    )
+def _signs(rooms: Rooms) -> list[Finding]:
+    with rooms.database.reader() as connection:
+        return [
+            Finding(sign.level, sign.said, sign.cure)
+            for sign in health.signs_of(connection, rooms, rooms.now())
+        ]
 
 
 def _senders(rooms: Rooms) -> list[Finding]:

@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Lifespan, Receive, Scope, Send
 from mailer.service.rooms import Rooms
 from mailer.tracking.hits import HitWriter
 from mailer.web.counting import CountingDoors, add_webhook
+from mailer.web.health import add_health, add_metrics
 from mailer.web.letters import add_letters
 from mailer.web.pages import add_house
 from mailer.web.public import add_public
@@ -37,6 +38,9 @@ def create_public_app(rooms: Rooms) -> ASGIApp:
             hits.stop()
 
     pages = _bare_app(life)
+    add_health(pages, rooms, tells_all=False)
+    if token := rooms.settings.web.metrics_token.get_secret_value():
+        add_metrics(pages, rooms, token=token)
     add_webhook(pages, rooms)
     add_letters(pages, rooms)
     add_readers(pages, rooms)
@@ -48,6 +52,8 @@ def create_public_app(rooms: Rooms) -> ASGIApp:
 def create_admin_app(rooms: Rooms) -> FastAPI:
     """Results, until accounts exist: for this machine only, checked by the name that was asked for."""
     app = _bare_app()
+    add_health(app, rooms, tells_all=True)
+    add_metrics(app, rooms, token=None)
     add_results(app, rooms)
     add_house(app, rooms, base=DESK)
     app.add_middleware(LoopbackOnly)

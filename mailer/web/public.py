@@ -3,7 +3,7 @@
 from functools import lru_cache
 
 from fastapi import FastAPI, Response
-from fastapi.responses import JSONResponse, PlainTextResponse
+from fastapi.responses import PlainTextResponse
 
 from mailer.editions.compose import whole
 from mailer.editions.content import EditionContent
@@ -22,7 +22,7 @@ ROBOTS = "User-agent: *\n" + "".join(f"Disallow: /{door}/\n" for door in "vupcot
 
 
 def add_public(app: FastAPI, rooms: Rooms) -> None:
-    """`/`, `/subscribe`, `/archive`, `/archive/{slug}`, `/health`, `/robots.txt`."""
+    """`/`, `/subscribe`, `/archive`, `/archive/{slug}`, `/robots.txt`."""
 
     @lru_cache(maxsize=ISSUES_KEPT)
     def content_of(revision_id: int) -> EditionContent:
@@ -56,11 +56,6 @@ def add_public(app: FastAPI, rooms: Rooms) -> None:
             return unknown(rooms)
         return issue_page(rooms, content_of(found[0].revision_id), found[0])
 
-    def health() -> Response:
-        with rooms.database.reader() as connection:
-            connection.exec_driver_sql("SELECT 1")
-        return JSONResponse({"status": "ok"}, headers=HEADERS | {"Cache-Control": "no-store"})
-
     def robots() -> Response:
         return PlainTextResponse(ROBOTS, headers=HEADERS)
 
@@ -69,7 +64,6 @@ def add_public(app: FastAPI, rooms: Rooms) -> None:
         ("/subscribe", subscribe),
         ("/archive", archive),
         ("/archive/{slug}", issue),
-        ("/health", health),
         ("/robots.txt", robots),
     ):
         app.add_api_route(path, shown, methods=READ_METHODS)

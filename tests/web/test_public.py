@@ -96,10 +96,6 @@ def test_the_home_page_says_what_this_is_and_how_to_join(client: TestClient, sam
     assert f"mailto:{sample.settings.newsletter.reply_to}" in client.get("/subscribe").text
 
 
-def test_health_says_ok_and_little_else(client: TestClient) -> None:
-    assert client.get("/health").json() == {"status": "ok"}
-
-
 def test_pages_link_below_the_path_of_their_base_url(sample: Sample) -> None:
     web = sample.settings.web.model_copy(update={"base_url": "https://example.com/news"})
     rooms = Rooms.of(sample.settings.model_copy(update={"web": web}), sample.database)
