@@ -7,7 +7,9 @@ copy, and its original tells already.
 """
 
 import shutil
+import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -36,6 +38,8 @@ DISK_RELIEF = 1.1
 # A letter that was refused, with proof, leaves again; not before so long, whatever process tries.
 LETTER_PAUSE = timedelta(minutes=10)
 LETTER_REFUSED = "alert letter refused"
+# A process that is told to stop waits for it.
+LETTER_SECONDS = 10.0
 
 log = structlog.get_logger()
 
@@ -195,7 +199,7 @@ def _submitted(rooms: Rooms, told: Sequence[Notice]) -> Answer | NewsletterError
     except NewsletterError as error:  # no key, or a template of the site is at fault
         return error
     try:
-        return transport.submit(call)
+        return transport.submit(replace(call, ends_at=time.monotonic() + LETTER_SECONDS))
     finally:
         transport.close()
 

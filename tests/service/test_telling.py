@@ -16,6 +16,7 @@ from mailer.service.rooms import Rooms
 from mailer.tables import notices
 from subscribers import suppression
 from subscribers.models import SuppressionReason
+from tests.conftest import ROOT
 from tests.delivery.conftest import Site
 from tests.delivery.steps import filled
 from tests.service.conftest import Receiver, configure, letters, rooms_of
@@ -173,6 +174,18 @@ def test_a_post_is_signed_and_says_what_to_do(hooked: Rooms, site: Site, receive
     }  # fmt: skip
     assert (document["kind"], document["about"], document["campaign"]) == ("paused", "campaign 1", 1)
     assert SECRET.encode() not in post.body
+
+
+def test_a_receiver_that_follows_the_docs_knows_us(hooked: Rooms, site: Site, receiver: Receiver) -> None:
+    code = (ROOT / "docs/alerts.md").read_text(encoding="utf-8").split("```python\n")[1].split("```")[0]
+    code = code.replace("time.time()", str(site.clock.now.timestamp()))
+    given: dict[str, Any] = {}
+    exec(code, given)
+    alerts.tend(hooked, site.clock.now)
+    (post,) = receiver.posts
+    assert given["is_ours"](post.headers, post.body, SECRET)
+    assert not given["is_ours"](post.headers, post.body + b" ", SECRET)
+    assert not given["is_ours"](post.headers, post.body, SECRET + "x")
 
 
 def test_a_refused_post_comes_again_with_the_same_id_and_longer_pauses(
