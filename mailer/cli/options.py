@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mailer.cli import output
+from mailer.cli import logs, output
 from subscribers.errors import ConfirmationNeeded
 
 if TYPE_CHECKING:
@@ -26,12 +26,13 @@ YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do it without aski
 
 
 @contextmanager
-def opened(config: Path | None) -> Iterator["Mailer"]:
-    """The site of this command line, closed at the end."""
+def opened(config: Path | None, *, is_server: bool = False) -> Iterator["Mailer"]:
+    """The site of this command line, closed at the end; `is_server`: it stays, and logs as it goes."""
     from mailer.config import load_settings
 
     # A wrong configuration is refused before the rooms are imported, which takes a second.
-    load_settings(config)
+    settings = load_settings(config)
+    logs.follow(settings.logs, is_server=is_server)
     from mailer.service import Mailer
 
     mailer = Mailer.open(config)

@@ -125,7 +125,7 @@ def serve(config: ConfigOption = None) -> None:
     """Serve readers' pages, take events in, and go on with campaigns, until stopped."""
     from mailer.serving import serve as run
 
-    with opened(config) as mailer:
+    with opened(config, is_server=True) as mailer:
         output.warn_of_some(mailer.sender_warnings(), "mailer check")
         output.warn_if(mailer.homeless())
         web = mailer.settings.web
