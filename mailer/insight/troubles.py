@@ -12,7 +12,6 @@ from sqlalchemy import ColumnElement, Connection, and_, exists, func, select
 
 from mailer.config import Settings
 from mailer.config_tables import duration_of
-from mailer.delivery import approval
 from mailer.house_models import OccurrenceState
 from mailer.insight.notices import Kind, Trouble
 from mailer.models import AttemptOutcome, CampaignStatus, ChunkState, FenceState
@@ -31,6 +30,8 @@ from mailer.tracking import heartbeats
 
 # SendGrid posts events every 30 seconds, and most doubts end with the first: nobody is called earlier.
 DOUBT_RIPENS = timedelta(minutes=10)
+# Where `[sending] on_uncertain` sends again by itself, a person is wanted only if it does not.
+ENDS_BY_ITSELF = timedelta(hours=1)
 # What was skipped or missed for good is told for so long; nothing else would ever end it.
 TOLD_FOR = timedelta(days=7)
 # Complaints of older campaigns are no longer counted (`mailer.insight.counts`).
@@ -53,9 +54,9 @@ def all_of(connection: Connection, settings: Settings, now: datetime) -> list[Tr
     return [
         *_paused(connection),
         *_missed(connection),
-        *_uncertain(connection, now),
+        *_uncertain(connection, now - _patience(settings)),
         *_skipped(connection, now),
-        *_reminders(connection, settings, now),
+        *_reminders(connection),
         *_silent(connection, duration_of(settings.alerts.webhook_silent), now),
         *_complaints(connection, settings.alerts.complaint_rate, now),
     ]
@@ -96,8 +97,12 @@ def _missed(connection: Connection) -> Iterator[Trouble]:
         )
 
 
-def _uncertain(connection: Connection, now: datetime) -> Iterator[Trouble]:
-    is_fresh = exists().where(attempts.c.chunk_id == chunks.c.id, attempts.c.started_at > now - DOUBT_RIPENS)
+def _patience(settings: Settings) -> timedelta:
+    return DOUBT_RIPENS if settings.sending.on_uncertain == "hold" else ENDS_BY_ITSELF
+
+
+def _uncertain(connection: Connection, called_before: datetime) -> Iterator[Trouble]:
+    is_fresh = exists().where(attempts.c.chunk_id == chunks.c.id, attempts.c.started_at > called_before)
     # A fence that can still be cancelled ends the doubt by itself.
     is_fenced = exists().where(
         fences.c.id == chunks.c.fence_id, fences.c.state.in_((FenceState.OPEN, FenceState.CANCELLING))
@@ -139,28 +144,26 @@ def _skipped(connection: Connection, now: datetime) -> Iterator[Trouble]:
     )
     for row in _calendar(connection, wanted):
         is_missed = row.state == OccurrenceState.MISSED
-        happened = "missed" if is_missed else "skipped"
+        # A closed day is known a week ahead.
+        verb = "went" if row.at <= now else "goes"
+        why = (row.reason or f"it was {'missed' if is_missed else 'skipped'}").rstrip(".")
         yield Trouble(
             Kind.MISSED if is_missed else Kind.SKIPPED,
             f"{row.rule} on {row.civil}",
-            f"Nothing went at {row.civil} ({row.zone}): it was {happened}"
-            f"{', ' + row.reason.rstrip('.') if row.reason else ''}.",
+            f"Nothing {verb} at {row.civil} ({row.zone}): {why}.",
             "'mailer send ISSUE' sends an issue now; 'mailer schedule' shows what goes next.",
         )
 
 
-def _reminders(connection: Connection, settings: Settings, now: datetime) -> Iterator[Trouble]:
+def _reminders(connection: Connection) -> Iterator[Trouble]:
     wanted = and_(occurrences.c.state == OccurrenceState.PENDING, occurrences.c.reminders > 0)
-    rows = _calendar(connection, wanted)
-    templates = approval.templates_hash(settings) if rows else ""
-    for row in rows:
-        if not approval.waiting(connection, templates, at=row.at, now=now):
-            yield Trouble(
-                Kind.REMINDER,
-                f"{row.rule} on {row.civil}, reminder {row.reminders}",
-                f"No issue is approved for {row.civil} ({row.zone}); without one it is skipped.",
-                "'mailer approve ISSUE' lets it go; 'mailer schedule' shows what goes next.",
-            )
+    for row in _calendar(connection, wanted):
+        yield Trouble(
+            Kind.REMINDER,
+            f"{row.rule} on {row.civil}, reminder {row.reminders}",
+            f"No issue is approved for {row.civil} ({row.zone}); without one it is skipped.",
+            "'mailer approve ISSUE' lets it go; 'mailer schedule' shows what goes next.",
+        )
 
 
 def _calendar(connection: Connection, wanted: ColumnElement[bool]) -> Sequence[Any]:

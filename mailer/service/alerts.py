@@ -15,6 +15,7 @@ from pathlib import Path
 
 import structlog
 from sqlalchemy import Connection, select, update
+from sqlalchemy.exc import OperationalError
 
 from mailer.config import Settings
 from mailer.delivery.audience import is_allowed
@@ -68,7 +69,12 @@ def look(rooms: Rooms, now: datetime) -> None:
 
 
 def notices_of(rooms: Rooms, now: datetime) -> list[Notice]:
-    """What needs a person, and what is over since a day at most."""
+    """What needs a person, and what is over since a day at most, after a look."""
+    try:
+        look(rooms, now)
+    except OperationalError as error:
+        # A locked database or a full disk: a person who looks must see what is known.
+        log.warning("notices could not be renewed", error=type(error.orig).__name__)
     with rooms.database.reader() as connection:
         return noted.lately(connection, now)
 

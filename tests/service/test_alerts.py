@@ -117,6 +117,17 @@ def test_held_letters_are_told_when_no_event_came_for_ten_minutes(site: Site, ro
     assert open_now(rooms)["uncertain"].startswith(f"3 letters of campaign {campaign} (week-01) are held")
 
 
+def test_held_letters_that_will_be_sent_again_call_nobody_for_an_hour(site: Site) -> None:
+    configure(site, sending={"on_uncertain": "resend-when-silent"})
+    rooms = rooms_of(site)
+    filled(site, 3)
+    work(site, Provider(lambda _addresses, _number: Uncertain("the connection was cut")))
+    site.clock.now += timedelta(minutes=59)
+    assert open_now(rooms) == {}
+    site.clock.now += 2 * MINUTE
+    assert list(open_now(rooms)) == ["uncertain"]
+
+
 def test_a_campaign_that_missed_its_time_names_it(site: Site, rooms: Rooms) -> None:
     campaign = filled(site, 1)
     occurrence = planned(site, OccurrenceState.MISSED, civil="2026-04-10 07:30")
@@ -151,9 +162,10 @@ def planned(site: Site, state: OccurrenceState, **values: Any) -> int:
 
 
 def test_a_skipped_week_is_told_for_a_week(site: Site, rooms: Rooms) -> None:
-    planned(site, OccurrenceState.SKIPPED, reason="nothing was approved")
+    planned(site, OccurrenceState.SKIPPED, reason="no issue was approved")
     assert (
-        "2026-04-17 07:30 (Europe/Paris): it was skipped, nothing was approved." in open_now(rooms)["skipped"]
+        "Nothing went at 2026-04-17 07:30 (Europe/Paris): no issue was approved."
+        in open_now(rooms)["skipped"]
     )
     site.clock.now += troubles.TOLD_FOR + MINUTE
     assert open_now(rooms) == {}
@@ -176,6 +188,13 @@ def test_each_reminder_is_a_notice_of_its_own(site: Site, rooms: Rooms) -> None:
     with site.database.ledger() as connection:
         connection.execute(update(occurrences).values(state=OccurrenceState.SKIPPED, reason="none"))
     assert list(open_now(rooms)) == ["skipped"]
+
+
+def test_a_day_that_is_closed_is_told_before_it_comes(site: Site, rooms: Rooms) -> None:
+    planned(site, OccurrenceState.SKIPPED, reason="2026-04-17 is a holiday")
+    with site.database.ledger() as connection:
+        connection.execute(update(occurrences).values(at=site.clock.now + MINUTE))
+    assert open_now(rooms)["skipped"].startswith("Nothing goes at 2026-04-17 07:30")
 
 
 # -- the webhook's silence ------------------------------------------------------------------------

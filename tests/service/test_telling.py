@@ -2,13 +2,16 @@
 
 import hashlib
 import hmac
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
 import orjson
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 
+from mailer.database import Database
 from mailer.delivery import campaigns
 from mailer.sandbox.server import SandboxServer
 from mailer.service import alert_letter, alert_posts, alerts
@@ -69,6 +72,28 @@ def test_what_comes_together_is_one_letter(told: Rooms, site: Site, sandbox: San
     assert letter.subject == "[Hematology Weekly] 2 things need you"
     assert "disk low" in (letter.html or "")
     assert "paused" in (letter.html or "")
+
+
+def test_clocks_that_tick_at_once_tell_once(site: Site, sandbox: SandboxServer, receiver: Receiver) -> None:
+    pause(site)
+    configure(
+        site,
+        alerts={"email": OPERATOR, "webhook": f"{receiver.url}/hook", "webhook_secret": SECRET},
+    )
+    start = threading.Barrier(4)
+
+    def tend(_number: int) -> None:
+        rooms = Rooms.of(site.settings, Database(site.settings.database_url), site.clock)
+        start.wait()
+        alerts.tend(rooms, site.clock.now)
+        rooms.database.close()
+
+    with ThreadPoolExecutor(4) as clocks:
+        list(clocks.map(tend, range(4)))
+    assert len(letters(sandbox)) == 1
+    assert len(receiver.posts) == 1
+    with site.database.reader() as connection:
+        assert connection.execute(select(func.count()).select_from(notices)).scalar() == 1
 
 
 def test_a_process_that_dies_with_the_letter_in_hand_never_sends_it_twice(
