@@ -72,6 +72,18 @@ def show_ledger(status: dict[str, Any]) -> None:
     if status["pause_reason"]:
         output.say(f"  [yellow]paused:[/] {output.plain(status['pause_reason'])}")
         output.say(f"Next: mend it, then [bold]mailer resume {number}[/] and [bold]mailer worker[/]")
+    if status.get("revocable"):
+        output.say(
+            f"  {status['revocable']:,} are with SendGrid and wait there for their time: "
+            f"[bold]mailer cancel {number}[/] takes them back until 12 minutes before it"
+        )
+    if status["status"] in ("paused", "cancelled") and status.get("beyond_reach"):
+        output.say(f"  {status['beyond_reach']:,} were handed over before and cannot be taken back")
+    if status.get("went_although_cancelled"):
+        output.say(
+            f"  [red]{status['went_although_cancelled']:,} letters stood in calls that SendGrid had "
+            "cancelled, and an event shows that they went all the same[/]"
+        )
     if status["held"]:
         output.say(
             f"  [yellow]{status['held']:,} are held:[/] the answer was not seen, nobody knows whether they "
@@ -111,7 +123,7 @@ def worker(
     """Go on with every campaign that is under way, until stopped."""
     from mailer.serving import work as until_stopped
 
-    with opened(config) as mailer:
+    with opened(config, is_server=True) as mailer:
         output.warn_if(mailer.homeless())
         output.say_only_to(mailer.settings.sending.only_to)
         output.say("Working. Ctrl-C stops after the calls in flight." if not once else "Working.")
@@ -233,11 +245,23 @@ def resume(
 def cancel(
     campaign: CampaignArgument, yes: YesOption = False, config: ConfigOption = None, json: JsonOption = False
 ) -> None:
-    """End a campaign: what has not left will not leave."""
+    """End a campaign: what can be taken back from SendGrid is, and the rest stops."""
     with opened(config) as mailer:
         row = mailer.status(campaign)
-        confirm(f"Withhold {row['waiting']:,} letters of campaign {campaign} for good?", yes=yes)
-        _changed(mailer.cancel(campaign), json)
+        back = f" and take {row['revocable']:,} back from SendGrid" if row["revocable"] else ""
+        beyond = f" {row['beyond_reach']:,} are beyond reach." if row["beyond_reach"] else ""
+        confirm(
+            f"Withhold {row['waiting']:,} letters of campaign {campaign}{back} for good?{beyond}", yes=yes
+        )
+        last = -1
+
+        def told(status: dict[str, Any]) -> None:
+            nonlocal last
+            if status["revocable"] != last:
+                last = status["revocable"]
+                output.note(f"Taking back: {last:,} letters wait for SendGrid's word.")
+
+        _changed(mailer.cancel(campaign, told), json)
 
 
 def resolve(

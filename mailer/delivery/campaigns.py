@@ -244,12 +244,8 @@ def resume(connection: Connection, campaign_id: int, now: datetime) -> bool:
         CampaignStatus.SENDING,
         pause_reason=None,
         not_before=None,
+        failures=0,
     ):
-        connection.execute(
-            update(chunks)
-            .where(chunks.c.campaign_id == campaign_id, chunks.c.state == ChunkState.WAITING)
-            .values(failures=0)
-        )
         finish_if_done(connection, campaign_id, now)
         return True
     return _refuse_unless(

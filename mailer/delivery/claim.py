@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from functools import cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, bindparam, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, exists, func, or_, select, update
 from sqlalchemy.orm import aliased
 
 from mailer.delivery.answers import LONGEST_WAIT_SECONDS
@@ -22,6 +22,8 @@ from mailer.delivery.timing import CLOCK_SLACK
 from mailer.models import CampaignStatus, ChunkState
 from mailer.tables import campaigns, chunks, identities, occurrences, schedules
 
+# After so many calls in a row without an answer only one is made at a time.
+FAILURES_ALONE = 3
 # No hold-back is set farther ahead than this.
 LONGEST_HOLD_BACK = timedelta(seconds=LONGEST_WAIT_SECONDS) + CLOCK_SLACK
 
@@ -42,6 +44,7 @@ class Wish:
 
     `instance`: what the database must call itself (None: anything). `is_open`: whether the hours for
     sending are; outside of them goes only what was planned for each reader's own time, or for later.
+    `room`: how many letters the limits leave (None: any number).
     """
 
     owner: str
@@ -49,11 +52,14 @@ class Wish:
     campaign_id: int | None = None
     instance: str | None = None
     is_open: bool = True
+    room: int | None = None
 
 
 def take(connection: Connection, wish: Wish, now: datetime) -> Claim | None:
     """Claim the oldest chunk that may go now."""
-    statement = _claiming(wish.campaign_id is not None, wish.instance is not None, wish.is_open)
+    statement = _claiming(
+        wish.campaign_id is not None, wish.instance is not None, wish.is_open, wish.room is not None
+    )
     row = connection.execute(
         statement,
         {
@@ -63,18 +69,19 @@ def take(connection: Connection, wish: Wish, now: datetime) -> Claim | None:
             "until": wish.lease_until,
             "only": wish.campaign_id,
             "mine": wish.instance,
+            "room": wish.room,
         },
     ).one_or_none()
     return None if row is None else Claim(row.id, row.campaign_id, row.edition_id, wish.owner)
 
 
 @cache
-def _claiming(of_campaign: bool, of_instance: bool, is_open: bool) -> Any:
+def _claiming(of_campaign: bool, of_instance: bool, is_open: bool, is_limited: bool) -> Any:
     """The claim; made once, since making a statement costs as much as running it."""
     next_one = (
         select(chunks.c.id)
         .join(campaigns, campaigns.c.id == chunks.c.campaign_id)
-        .where(*_may_go(of_campaign, of_instance, is_open))
+        .where(*_may_go(of_campaign, of_instance, is_open, is_limited))
         .order_by(chunks.c.id)
         .limit(1)
         .scalar_subquery()
@@ -87,7 +94,9 @@ def _claiming(of_campaign: bool, of_instance: bool, is_open: bool) -> Any:
     )
 
 
-def _may_go(of_campaign: bool, of_instance: bool, is_open: bool) -> list[ColumnElement[bool]]:
+def _may_go(
+    of_campaign: bool, of_instance: bool, is_open: bool, is_limited: bool
+) -> list[ColumnElement[bool]]:
     other = aliased(chunks)
     in_flight = exists().where(
         other.c.campaign_id == chunks.c.campaign_id,
@@ -103,8 +112,12 @@ def _may_go(of_campaign: bool, of_instance: bool, is_open: bool) -> list[ColumnE
         ),
         or_(chunks.c.not_before.is_(None), chunks.c.not_before <= bindparam("at")),
         # The first call goes alone: what is wrong with it is wrong with all.
-        or_(campaigns.c.proven, ~in_flight),
+        # So does each while no answer comes (the circuit breaker).
+        or_(and_(campaigns.c.proven, campaigns.c.failures < FAILURES_ALONE), ~in_flight),
     ]
+    if is_limited:
+        rest = chunks.c.recipients - chunks.c.rejected - chunks.c.withheld
+        conditions.append(rest <= bindparam("room"))
     if of_campaign:
         conditions.append(chunks.c.campaign_id == bindparam("only"))
     if of_instance:
@@ -120,11 +133,16 @@ def _may_go(of_campaign: bool, of_instance: bool, is_open: bool) -> list[ColumnE
 
 
 def next_time(
-    connection: Connection, campaign_id: int | None, now: datetime, *, opens_at: datetime | None = None
+    connection: Connection,
+    campaign_id: int | None,
+    now: datetime,
+    *,
+    opens_at: datetime | None = None,
+    frees_at: datetime | None = None,
 ) -> datetime | None:
     """When a chunk that waits may go, or a lease ends; None when there is neither.
 
-    `opens_at`: when the hours for sending begin, or now while they last; None: they never do.
+    `opens_at`: when the hours for sending begin; `frees_at`: when the limits leave more room.
     """
     here = [] if campaign_id is None else [chunks.c.campaign_id == campaign_id]
     waits = [chunks.c.state == ChunkState.WAITING, campaigns.c.status == CampaignStatus.SENDING, *here]
@@ -140,12 +158,9 @@ def next_time(
         chunks.c.state.in_((ChunkState.CLAIMED, ChunkState.SUBMITTING)), *here
     )
     times.append(_soonest(connection, chunks.c.lease_until, in_hand))
-    if (
-        opens_at is not None
-        and opens_at > now
-        and connection.execute(of_waiting.limit(1)).first() is not None
-    ):
-        times.append(opens_at)
+    others = [at for at in (opens_at, frees_at) if at is not None and at > now]
+    if others and connection.execute(of_waiting.limit(1)).first() is not None:
+        times.append(max(others))
     return min((time for time in times if time is not None), default=None)
 
 

@@ -29,6 +29,7 @@ from mailer.delivery import plan as planning
 from mailer.delivery import timing as timings
 from mailer.delivery.body import draw_nonce
 from mailer.delivery.campaigns import finish_if_done, give_up
+from mailer.delivery.limits import largest_chunk
 from mailer.delivery.owners import is_gone
 from mailer.delivery.plan import Leaves, Plan
 from mailer.delivery.stage import Part
@@ -68,8 +69,24 @@ class _Prepared:
     nonce: str
 
 
+@dataclass(frozen=True, slots=True)
+class _Places:
+    """How many readers each edition has at each moment, the moments, and the readers of one chunk."""
+
+    parts: list[Part]
+    moments: list[datetime | None]
+    chunk_size: int
+
+
 class _Again(Exception):
     """What was prepared no longer fits the readers."""
+
+
+OnFrozen = Callable[[Connection, int], None]
+
+
+def _nobody_waits(_connection: Connection, _campaign_id: int) -> None:
+    """Threads look for work by themselves."""
 
 
 def freeze(
@@ -79,9 +96,11 @@ def freeze(
     settings: Settings,
     leaves: Leaves,
     clock: Callable[[], datetime],
+    on_frozen: OnFrozen = _nobody_waits,
 ) -> bool:
     """Freeze a preparing campaign; False when somebody else has done it.
 
+    `on_frozen` hears of it in the same transaction.
     Raises NewsletterError when it cannot be made; the campaign is cancelled then, a planned one paused.
     """
     prepared: dict[str, _Prepared] = {}
@@ -95,13 +114,15 @@ def freeze(
                 reach(Point.PEOPLE_STAGED)
                 _prepare(database, campaign_id, plan, settings, prepared)
                 with staged(connection):
-                    parts, moments = _places(connection, campaign_id, plan, settings, clock())
+                    places = _places(connection, campaign_id, plan, settings, clock())
                 reach(Point.EDITIONS_PREPARED)
                 try:
                     with connection.begin():
                         is_frozen = _commit(
-                            connection, campaign_id, plan, parts, moments, prepared, settings, clock()
+                            connection, campaign_id, plan, places, prepared, settings, clock()
                         )
+                        if is_frozen:
+                            on_frozen(connection, campaign_id)
                 except _Again:
                     continue
                 reach(Point.FROZEN)
@@ -117,7 +138,12 @@ def freeze(
 
 
 def take_up(
-    database: Database, *, settings: Settings, leaves: Leaves, clock: Callable[[], datetime]
+    database: Database,
+    *,
+    settings: Settings,
+    leaves: Leaves,
+    clock: Callable[[], datetime],
+    on_frozen: OnFrozen = _nobody_waits,
 ) -> list[int]:
     """Freeze what somebody began to prepare and did not end; the campaigns frozen."""
     now = clock()
@@ -140,7 +166,7 @@ def take_up(
     return [
         campaign_id
         for campaign_id in found
-        if freeze(database, campaign_id, settings=settings, leaves=leaves, clock=clock)
+        if freeze(database, campaign_id, settings=settings, leaves=leaves, clock=clock, on_frozen=on_frozen)
     ]
 
 
@@ -210,8 +236,8 @@ def _render(
 
 def _places(
     connection: Connection, campaign_id: int, plan: Plan, settings: Settings, now: datetime
-) -> tuple[list[Part], list[datetime | None]]:
-    """A place for every reader: how many for each edition and moment, and the moments, soonest first."""
+) -> _Places:
+    """Give every reader a place; the moments are soonest first."""
     timing = timings.of(connection, campaign_id)
     is_local = timing is not None and timing.is_local
     zones = stage.zones_of(connection) if is_local else [None]
@@ -219,8 +245,9 @@ def _places(
     moments = sorted(set(times.values()), key=lambda time: (time is not None, time))
     if is_local:
         stage.moments_of(connection, {zone: moments.index(time) for zone, time in times.items()})
-    parts = stage.places_of(connection, plan, settings.sending.chunk_size, is_local=is_local)
-    return parts, moments
+    chunk_size = largest_chunk(settings, now)
+    parts = stage.places_of(connection, plan, chunk_size, is_local=is_local)
+    return _Places(parts, moments, chunk_size)
 
 
 # -- commit -----------------------------------------------------------------------------------------
@@ -230,8 +257,7 @@ def _commit(
     connection: Connection,
     campaign_id: int,
     plan: Plan,
-    parts: list[Part],
-    moments: list[datetime | None],
+    places: _Places,
     prepared: dict[str, _Prepared],
     settings: Settings,
     now: datetime,
@@ -246,7 +272,7 @@ def _commit(
     reach(Point.FREEZING)
     _require_known_choices(connection, plan, settings)
     edition_ids = _insert_editions(connection, campaign_id, plan, prepared)
-    _insert_chunks(connection, campaign_id, parts, moments, edition_ids, settings.sending.chunk_size)
+    _insert_chunks(connection, campaign_id, places, edition_ids)
     _insert_stories(connection, campaign_id, plan)
     _insert_deliveries(connection, campaign_id, plan, settings)
     letters_of.blank_erased(connection, campaign_id)
@@ -329,23 +355,22 @@ def _insert_editions(
 def _insert_chunks(
     connection: Connection,
     campaign_id: int,
-    parts: list[Part],
-    moments: list[datetime | None],
+    staged_places: _Places,
     edition_ids: list[int],
-    chunk_size: int,
 ) -> None:
     """Chunk rows, moment by moment, all editions abreast: chunks sent one after the other then have
     readers who are neighbours in every table, and no edition waits for another."""
+    size = staged_places.chunk_size
     places = sorted(
         (
             part.moment,
             start / part.readers,
             part.edition,
-            start // chunk_size,
-            min(chunk_size, part.readers - start),
+            start // size,
+            min(size, part.readers - start),
         )
-        for part in parts
-        for start in range(0, part.readers, chunk_size)
+        for part in staged_places.parts
+        for start in range(0, part.readers, size)
     )
     if not places:
         return
@@ -356,10 +381,10 @@ def _insert_chunks(
                 "campaign_id": campaign_id,
                 "edition_id": edition_ids[edition],
                 "state": ChunkState.WAITING,
-                "recipients": size,
-                "not_before": moments[moment],
+                "recipients": letters,
+                "not_before": staged_places.moments[moment],
             }
-            for moment, _, edition, _, size in places
+            for moment, _, edition, _, letters in places
         ],
     ).scalars()
     connection.execute(

@@ -12,8 +12,10 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, and_, bindparam, func, insert, or_, select, update
 
+from mailer.config import Settings
 from mailer.delivery import fences, reconcile
 from mailer.delivery.campaigns import OPEN, finish_if_done, hold_back, pause_if_sending, withhold_if_cancelled
+from mailer.delivery.claim import FAILURES_ALONE
 from mailer.delivery.transport import (
     Accepted,
     Answer,
@@ -35,12 +37,9 @@ REJECTS_BEFORE_PAUSE = 5
 # Halving 1,000 finds five bad ones with an accepted part among the first 13 requests; when nothing
 # has passed by then, it is not the readers.
 PROBES_BEFORE_PAUSE = 13
-# Tries without a connection: few while nothing has ever passed (a wrong host), more later (an outage).
+# Tries without a connection while nothing has ever passed (a wrong host): fewer than `max_failures`.
 TRIES_UNPROVEN = 5
-TRIES_PROVEN = 10
 BACK_OFF_MAX_SECONDS = 60.0
-# Ends without an answer, one after the other: rather ask a person than hold a whole list.
-DOUBTS_BEFORE_PAUSE = 10
 
 # Statements of every accepted call, made once.
 _END_ATTEMPT = (
@@ -60,7 +59,13 @@ _IS_OURS = and_(
     chunks.c.owner == bindparam("by"),
 )
 _OUR_CHUNK = (
-    select(chunks, campaigns.c.proven, func.coalesce(chunks.c.parent_id, chunks.c.id).label("head_id"))
+    select(
+        chunks,
+        campaigns.c.proven,
+        campaigns.c.failures.label("unanswered"),
+        campaigns.c.not_before.label("held_back"),
+        func.coalesce(chunks.c.parent_id, chunks.c.id).label("head_id"),
+    )
     .join(campaigns, campaigns.c.id == chunks.c.campaign_id)
     .where(_IS_OURS)
 )
@@ -83,10 +88,8 @@ class Called:
     deliveries: tuple[int, ...]
 
 
-def record(
-    connection: Connection, answer: Answer, called: Called, now: datetime, deadline: timedelta
-) -> None:
-    """Write down how a call ended, and what follows from it. `deadline`: of a call."""
+def record(connection: Connection, answer: Answer, called: Called, now: datetime, settings: Settings) -> None:
+    """Write down how a call ended, and what follows from it."""
     row = _chunk(connection, called)
     is_late_proof = row is None and not isinstance(answer, Accepted | Uncertain)
     if row is None and not is_late_proof and fences.revoked(connection, [called.attempt_id]):
@@ -98,15 +101,16 @@ def record(
         # The lease was over and somebody called it uncertain, or an event settled it.
         _record_late(connection, answer, called, now)
         return
+    if row.unanswered and not isinstance(answer, Uncertain | NotSent):
+        connection.execute(update(campaigns).where(campaigns.c.id == called.campaign_id).values(failures=0))
     if isinstance(answer, Accepted):
         _accept(connection, called, is_first=not row.proven)
         finish_if_done(connection, called.campaign_id, now)
         return
     if isinstance(answer, Uncertain):
-        _hold(connection, called, answer)
-        fences.doubt(connection, called.chunk_id, now, deadline)
+        _hold(connection, called, row, answer, now, settings)
     elif isinstance(answer, NotSent):
-        _back_off(connection, called, row, answer, now)
+        _back_off(connection, called, row, answer, now, settings)
     elif isinstance(answer, Busy):
         _wait(connection, called)
         hold_back(connection, called.campaign_id, now + timedelta(seconds=answer.wait_seconds))
@@ -173,41 +177,60 @@ def _accept(connection: Connection, called: Called, *, is_first: bool) -> None:
         connection.execute(update(campaigns).where(campaigns.c.id == called.campaign_id).values(proven=True))
 
 
-def _hold(connection: Connection, called: Called, answer: Uncertain) -> None:
+def _hold(
+    connection: Connection,
+    called: Called,
+    row: Row[Any],
+    answer: Uncertain,
+    now: datetime,
+    settings: Settings,
+) -> None:
     _leave(connection, called, ChunkState.UNCERTAIN)
     reconcile.hold(connection, called.chunk_id)
-    last = connection.execute(
-        select(attempts.c.outcome)
-        .join(chunks, chunks.c.id == attempts.c.chunk_id)
-        .where(chunks.c.campaign_id == called.campaign_id, attempts.c.ended_at.is_not(None))
-        .order_by(attempts.c.ended_at.desc())
-        .limit(DOUBTS_BEFORE_PAUSE)
-    ).scalars()
-    outcomes = list(last)
-    if len(outcomes) == DOUBTS_BEFORE_PAUSE and set(outcomes) == {AttemptOutcome.UNCERTAIN}:
+    fences.doubt(connection, called.chunk_id, now, timedelta(seconds=settings.sendgrid.deadline_seconds))
+    failures = _count_failure(connection, called, row)
+    if failures >= FAILURES_ALONE:
+        _wait_longer(connection, called, failures - FAILURES_ALONE, now)
+    if failures >= settings.sending.max_failures:
         pause_if_sending(
             connection,
             called.campaign_id,
-            f"{DOUBTS_BEFORE_PAUSE} calls in a row ended without an answer ({answer.detail}). "
+            f"{failures} calls in a row ended without an answer ({answer.detail}). "
             "Look whether SendGrid is up, then resume; what is held stays held until it is settled.",
         )
 
 
-def _back_off(connection: Connection, called: Called, row: Row[Any], answer: NotSent, now: datetime) -> None:
-    failures = row.failures + 1
-    _wait(connection, called, failures=failures)
-    hold_back(
-        connection,
-        called.campaign_id,
-        now + timedelta(seconds=min(2.0 ** (failures - 1), BACK_OFF_MAX_SECONDS)),
-    )
-    if failures >= (TRIES_PROVEN if row.proven else TRIES_UNPROVEN):
+def _back_off(
+    connection: Connection, called: Called, row: Row[Any], answer: NotSent, now: datetime, settings: Settings
+) -> None:
+    _wait(connection, called)
+    if row.held_back is not None and now < row.held_back <= now + timedelta(seconds=BACK_OFF_MAX_SECONDS):
+        return  # another thread has met the same a moment ago
+    failures = _count_failure(connection, called, row)
+    _wait_longer(connection, called, failures - 1, now)
+    most = settings.sending.max_failures
+    if failures >= (most if row.proven else min(TRIES_UNPROVEN, most)):
         pause_if_sending(
             connection,
             called.campaign_id,
             f"SendGrid could not be reached {failures} times in a row: {answer.detail}. "
             "Nothing was sent by these calls. Check [sendgrid] host and the network, then resume.",
         )
+
+
+def _count_failure(connection: Connection, called: Called, row: Row[Any]) -> int:
+    """One more call without an answer; how many in a row."""
+    connection.execute(
+        update(campaigns)
+        .where(campaigns.c.id == called.campaign_id)
+        .values(failures=campaigns.c.failures + 1)
+    )
+    return int(row.unanswered) + 1
+
+
+def _wait_longer(connection: Connection, called: Called, times: int, now: datetime) -> None:
+    seconds = min(2.0**times, BACK_OFF_MAX_SECONDS)
+    hold_back(connection, called.campaign_id, now + timedelta(seconds=seconds))
 
 
 def _stop_for_body(connection: Connection, called: Called, detail: str) -> None:

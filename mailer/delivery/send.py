@@ -13,12 +13,15 @@ not taken, or will not go (`fences`).
 """
 
 import hashlib
+import logging
+import threading
 import time
 import uuid
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+import structlog
 from sqlalchemy import (
     ColumnElement,
     Connection,
@@ -30,28 +33,36 @@ from sqlalchemy import (
     select,
     update,
 )
+from sqlalchemy.exc import DBAPIError
 
 from mailer.config_tables import duration_of
 from mailer.delivery import claim as claiming
-from mailer.delivery import fences, lateness, outcomes, reconcile, windows
+from mailer.delivery import fences, lateness, limits, outcomes, reconcile, windows
 from mailer.delivery import timing as timings
 from mailer.delivery.body import FrozenEdition, build
 from mailer.delivery.campaigns import finish_all_done, finish_if_done, hold_back, withhold_if_cancelled
 from mailer.delivery.care import NoFence, care, fence_for
 from mailer.delivery.claim import Claim, Wish
 from mailer.delivery.fences import Fence
+from mailer.delivery.limits import Room
 from mailer.delivery.needs import Sending as Sending
 from mailer.delivery.schedule import latest_of
 from mailer.delivery.sorting import SortedOut, sort_out, waiting_letters
 from mailer.delivery.timing import FENCE_ENDS, Timing
+from mailer.delivery.transport import Answer, Call
 from mailer.models import CampaignStatus, ChunkState, Handover
 from mailer.tables import attempts, campaigns, chunks, deliveries, editions
+from mailer.trouble import passing_trouble
 from subscribers.failpoints import Point, reach
+
+_log = logging.getLogger(__name__)
 
 # Editions kept in memory; a campaign has a handful of editions as a rule, 500 at most, 100 kB each.
 EDITIONS_KEPT = 32
 # SendGrid gave no batch id: asked again after this.
 NO_ID_WAIT = timedelta(seconds=5)
+# An answer that could not be recorded is recorded again after this.
+RECORD_AGAIN_SECONDS = 1.0
 
 
 # Statements of every call are made once: making one costs as much as running it.
@@ -111,14 +122,16 @@ def run_once(sending: Sending, owner: str, campaign_id: int | None = None) -> St
         is_care_due = care_at is not None and care_at <= now
         claim = None
         if not is_care_due:
-            claim = claiming.take(connection, _wish(sending, owner, campaign_id, now), now)
+            room = limits.room(connection, sending.settings, now)
+            claim = claiming.take(connection, _wish(sending, owner, campaign_id, room, now), now)
             reach(Point.CLAIMING)
         if claim is None and not is_care_due:
             finish_all_done(connection, now)
             mended = claiming.mend_clock(connection, now, duration_of(sending.settings.sending.grace))
             if taken_over or mended:
                 return Step(Worked.SETTLED, campaign_id)
-            return Step(Worked.IDLE, campaign_id, _wake_at(connection, sending, campaign_id, now, care_at))
+            wake_at = _wake_at(connection, sending, campaign_id, now, (care_at, room.frees_at))
+            return Step(Worked.IDLE, campaign_id, wake_at)
         if claim is not None:
             edition = _edition(connection, sending, claim.edition_id)
             timing = timings.of(connection, claim.campaign_id)
@@ -175,6 +188,13 @@ def _hand_over(
         send_at=fence.send_at if fence else None,
     )
     attempt = _Attempt(attempt_id, hashlib.sha256(call.encoded).hexdigest(), call.recipients, fence)
+    names = {"campaign": claim.campaign_id, "chunk": claim.chunk_id, "attempt": attempt_id}
+    with structlog.contextvars.bound_contextvars(**names):
+        return _call(sending, claim, sorted_out, call, attempt)
+
+
+def _call(sending: Sending, claim: Claim, sorted_out: SortedOut, call: Call, attempt: _Attempt) -> Step:
+    """Make the call of an attempt; every line logged meanwhile names campaign, chunk and attempt."""
     with sending.database.ledger() as connection:
         # From here the call's time runs: a process that is stopped now makes no call when it wakes up.
         ends_at = time.monotonic() + sending.deadline.total_seconds()
@@ -188,32 +208,54 @@ def _hand_over(
         claim.chunk_id,
         claim.campaign_id,
         claim.owner,
-        attempt_id,
+        attempt.id,
         tuple(reader.delivery_id for reader in sorted_out.readers),
     )
-    with sending.database.ledger() as connection:
-        outcomes.record(connection, answer, called, sending.clock(), sending.deadline)
-        reach(Point.RECORD_ENDING)
+    _record(sending, answer, called)
     reach(Point.RECORDED)
+    _log.info("call ended", extra={"answer": type(answer).__name__, "letters": call.recipients})
     return Step(Worked.CALLED, claim.campaign_id)
 
 
+def _record(sending: Sending, answer: Answer, called: outcomes.Called) -> None:
+    """Write an answer down, however long the database cannot be written: nobody else has seen it."""
+    while True:
+        try:
+            with sending.database.ledger() as connection:
+                outcomes.record(connection, answer, called, sending.clock(), sending.settings)
+                reach(Point.RECORD_ENDING)
+            return
+        except DBAPIError as error:
+            trouble = passing_trouble(error)
+            if trouble is None:
+                raise
+            _log.warning("%s The answer to a call waits to be recorded.", trouble)
+            threading.Event().wait(RECORD_AGAIN_SECONDS)
+
+
 def _wake_at(
-    connection: Connection, sending: Sending, campaign_id: int | None, now: datetime, care_at: datetime | None
+    connection: Connection,
+    sending: Sending,
+    campaign_id: int | None,
+    now: datetime,
+    others: tuple[datetime | None, datetime | None],
 ) -> datetime | None:
+    care_at, frees_at = others
     is_open = windows.is_open(sending.settings, now)
     opens_at = None if is_open else windows.next_open(sending.settings, now)
-    times = (claiming.next_time(connection, campaign_id, now, opens_at=opens_at), care_at)
+    waits_until = claiming.next_time(connection, campaign_id, now, opens_at=opens_at, frees_at=frees_at)
+    times = (waits_until, care_at)
     return min((at for at in times if at is not None), default=None)
 
 
-def _wish(sending: Sending, owner: str, campaign_id: int | None, now: datetime) -> Wish:
+def _wish(sending: Sending, owner: str, campaign_id: int | None, room: Room, now: datetime) -> Wish:
     return Wish(
         owner,
         now + sending.lease,
         campaign_id,
         sending.instance() if sending.instance is not None else None,
         windows.is_open(sending.settings, now),
+        room.letters,
     )
 
 

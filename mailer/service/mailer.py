@@ -25,6 +25,7 @@ from mailer.service import (
     alerts,
     backup,
     composition,
+    copying,
     erasing,
     identity,
     live,
@@ -33,11 +34,13 @@ from mailer.service import (
     scheduling,
     sending,
     site,
+    stopping,
 )
 from mailer.service.backup import Backup
 from mailer.service.composition import Composition, PlannedCampaign, Preview
+from mailer.service.copying import Copied
 from mailer.service.files import read_bytes
-from mailer.service.rooms import Rooms, open_rooms
+from mailer.service.rooms import Rooms, database_errors, open_rooms
 from mailer.service.scheduling import When
 from mailer.service.site import Finding
 from mailer.site import Site
@@ -64,7 +67,7 @@ class Mailer:
         return site.lay_out(folder)
 
     def close(self) -> None:
-        self.rooms.database.close()
+        self.rooms.close()
 
     def __enter__(self) -> Self:
         return self
@@ -90,6 +93,13 @@ class Mailer:
         """Write everything into a new file, while the site works."""
         self.rooms.bring_leavers()
         return backup.backup(self.database, file)
+
+    def copy_to(self, url: str) -> Copied:
+        """Copy everything into another, empty database; nothing is sent from there until it is adopted."""
+        url = copying.address_of(self.settings, url)
+        with database_errors(url, "URL"):
+            self.rooms.bring_leavers()
+            return copying.copy_to(self.database, url)
 
     def restore(self, file: Path) -> restore.Restored:
         """Put a backup in the database's place; nothing is sent until it is adopted."""
@@ -319,15 +329,12 @@ class Mailer:
         return sending.threads(self.rooms)
 
     def status(self, campaign: int) -> dict[str, Any]:
-        """Where a campaign stands."""
-        with self.database.reader() as connection:
-            return campaigns.status(connection, campaign).as_json()
+        """Where a campaign stands, and what could still be taken back."""
+        return stopping.status(self.rooms, campaign)
 
     def notices(self) -> list[dict[str, Any]]:
         """What needs a person now, then what is over since a day at most."""
-        now = self.rooms.now()
-        alerts.look(self.rooms, now)
-        return [notice.as_json() for notice in alerts.notices_of(self.rooms, now)]
+        return [notice.as_json() for notice in alerts.notices_of(self.rooms, self.rooms.now())]
 
     def campaigns(self) -> list[dict[str, Any]]:
         """Every campaign, newest first."""
@@ -336,22 +343,19 @@ class Mailer:
 
     def pause(self, campaign: int) -> dict[str, Any]:
         """Hand nothing more over."""
-        with self.database.ledger() as connection:
-            campaigns.pause(connection, campaign)
-        return self.status(campaign)
+        return stopping.pause(self.rooms, campaign)
 
     def resume(self, campaign: int, *, even_late: bool = False) -> dict[str, Any]:
         """Let a paused campaign go on; `even_late`: a missed one too, now."""
         with self.database.ledger() as connection:
             if not (even_late and lateness.let_go(connection, campaign)):
                 campaigns.resume(connection, campaign, self.rooms.now())
+            self.rooms.hand_out(connection, campaign)
         return self.status(campaign)
 
-    def cancel(self, campaign: int) -> dict[str, Any]:
-        """End a campaign: what has not left will not leave."""
-        with self.database.ledger() as connection:
-            campaigns.cancel(connection, campaign, self.rooms.now())
-        return self.status(campaign)
+    def cancel(self, campaign: int, on_progress: stopping.Progress | None = None) -> dict[str, Any]:
+        """End a campaign: what can be taken back is, and the rest stops."""
+        return stopping.cancel(self.rooms, campaign, on_progress)
 
     def evidence(self, campaign: int) -> list[str]:
         """What is known about the held letters of a campaign, in words."""

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from threading import Event
 from typing import Any
 
@@ -135,7 +136,14 @@ def require_same_audience(rooms: Rooms, campaign: int, wanted: Audience) -> None
 
 
 def _freeze(rooms: Rooms, campaign: int) -> None:
-    freeze.freeze(rooms.database, campaign, settings=rooms.settings, leaves=rooms.leaves, clock=rooms.now)
+    freeze.freeze(
+        rooms.database,
+        campaign,
+        settings=rooms.settings,
+        leaves=rooms.leaves,
+        clock=rooms.now,
+        on_frozen=rooms.hand_out,
+    )
 
 
 def require_no_campaign(rooms: Rooms, issue: Issue) -> None:
@@ -169,6 +177,7 @@ def go_on(rooms: Rooms, campaign: int) -> int:
     elif status == CampaignStatus.PAUSED:
         with rooms.database.ledger() as connection:
             campaigns.resume(connection, campaign, rooms.now())
+            rooms.hand_out(connection, campaign)
     return campaign
 
 
@@ -181,7 +190,7 @@ def run(
         if on_progress is not None:
             on_progress(state.as_json())
 
-    with _sending(rooms) as ready:
+    with opened(rooms) as ready:
         return engine.run_campaign(ready, campaign, on_progress=told, stopped=stopped).as_json()
 
 
@@ -196,10 +205,12 @@ def work(rooms: Rooms, stopped: Event | None) -> list[dict[str, Any]]:
             for state in campaigns.list_all(connection)
             if state.waiting or state.status == CampaignStatus.PREPARING
         }
-    with _sending(rooms) as ready:
+    with opened(rooms) as ready:
         if stopped is None:
             _await_prepared(rooms)
             engine.run_all(ready)
+        elif rooms.jobs is not None:
+            rooms.jobs.work(ready, stopped)
         else:
             with Engine(ready):
                 stopped.wait()
@@ -219,13 +230,17 @@ def _await_prepared(rooms: Rooms) -> None:
 
 @contextmanager
 def threads(rooms: Rooms) -> Iterator[None]:
-    """Sending threads for as long as the context lasts; calls in flight end first."""
-    with _sending(rooms) as ready, Engine(ready):
+    """Sending threads for as long as the context lasts, unless workers do it; calls in flight end first."""
+    if rooms.jobs is not None:
+        yield
+        return
+    with opened(rooms) as ready, Engine(ready):
         yield
 
 
 @contextmanager
-def _sending(rooms: Rooms) -> Iterator[Sending]:
+def opened(rooms: Rooms) -> Iterator[Sending]:
+    """What sending needs, around SendGrid. Raises NewsletterError without a usable key."""
     transport = SendGrid.of(rooms.settings)
     try:
         yield Sending(
@@ -241,6 +256,11 @@ def _sending(rooms: Rooms) -> Iterator[Sending]:
         transport.close()
 
 
+def deadline_of(rooms: Rooms) -> timedelta:
+    """How long a call may last."""
+    return timedelta(seconds=rooms.settings.sendgrid.deadline_seconds)
+
+
 def evidence(rooms: Rooms, campaign: int) -> list[str]:
     """What is known about the held letters of a campaign, a line for each call."""
     with rooms.database.reader() as connection:
@@ -254,7 +274,9 @@ def evidence(rooms: Rooms, campaign: int) -> list[str]:
 def resolve(rooms: Rooms, campaign: int, decision: reconcile.Decision) -> int:
     """Settle what is held by a person's word; how many letters."""
     with rooms.database.ledger() as connection:
-        return reconcile.resolve(connection, campaign, decision, rooms.now())
+        settled = reconcile.resolve(connection, campaign, decision, rooms.now())
+        rooms.hand_out(connection, campaign)
+        return settled
 
 
 def send_test(

@@ -28,13 +28,6 @@ def test_doubt_is_held_and_never_sent_again_by_itself(site: Site) -> None:
     assert len(provider.calls) == 3
 
 
-def test_an_outage_does_not_hold_a_whole_list(site: Site) -> None:
-    campaign_id = filled(site, 40, chunk_size=2)
-    work(site, Provider(lambda *_: DOUBT))
-    status, waiting, _, _, _, held = ledger(site, campaign_id)
-    assert (status, waiting, held) == ("paused", 20, 20)
-
-
 @pytest.mark.parametrize("by", ["attempt", "letter"])
 def test_any_event_however_late_proves_that_a_doubtful_call_went(site: Site, by: str) -> None:
     campaign_id = filled(site, 3)

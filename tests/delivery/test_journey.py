@@ -32,4 +32,7 @@ def test_every_reader_gets_the_edition_of_their_topics(site: Site, tmp_path: Pat
         "withheld": 0,
         "held": 0,
         "skipped": {"no_stories": 1},
+        "revision": 1,
+        "newest_revision": 1,
+        "due": None,
     }

@@ -1,0 +1,61 @@
+"""Pause and cancel: what they stop, what they take back, and exactly what is beyond their reach."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from mailer.delivery import campaigns, fences
+from mailer.delivery.care import care, is_being_cancelled
+from mailer.delivery.owners import new_owner
+from mailer.service import sending
+from mailer.service.rooms import Rooms
+
+Progress = Callable[[dict[str, Any]], None]
+# How often somebody who waits for SendGrid to cancel looks.
+LOOK_SECONDS = 0.2
+
+
+def status(rooms: Rooms, campaign: int) -> dict[str, Any]:
+    """Where a campaign stands, and of what was handed over, what a cancel would still take back."""
+    now = rooms.now()
+    with rooms.database.reader() as connection:
+        shown = campaigns.status(connection, campaign).as_json()
+        handed = fences.reach_of(connection, campaign, now)
+        went = fences.letters_that_went_anyway(connection, campaign)
+    return shown | {
+        "revocable": handed.revocable,
+        "beyond_reach": handed.beyond,
+        "went_although_cancelled": went,
+    }
+
+
+def pause(rooms: Rooms, campaign: int) -> dict[str, Any]:
+    """Hand nothing more over; what was handed over arrives."""
+    with rooms.database.ledger() as connection:
+        campaigns.pause(connection, campaign)
+    return status(rooms, campaign)
+
+
+def cancel(rooms: Rooms, campaign: int, on_progress: Progress | None = None) -> dict[str, Any]:
+    """End a campaign, and wait until SendGrid has cancelled what can still be taken back.
+
+    Whoever dies here is followed by any worker: the fences of a cancelled campaign are cancelled.
+    """
+    with rooms.database.ledger() as connection:
+        now = rooms.now()
+        campaigns.cancel(connection, campaign, now)
+        fences.withdraw(connection, campaign, now, sending.deadline_of(rooms))
+    if _is_under_way(rooms, campaign):
+        owner = new_owner()
+        with sending.opened(rooms) as ready:
+            while _is_under_way(rooms, campaign):
+                if on_progress is not None:
+                    on_progress(status(rooms, campaign))
+                if not care(ready, owner):
+                    time.sleep(LOOK_SECONDS)
+    return status(rooms, campaign)
+
+
+def _is_under_way(rooms: Rooms, campaign: int) -> bool:
+    with rooms.database.reader() as connection:
+        return is_being_cancelled(connection, campaign)
