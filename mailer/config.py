@@ -107,6 +107,15 @@ class Settings(BaseSettings):
             raise ValueError("[sending] lease_seconds must be longer than [sendgrid] deadline_seconds")
         return self
 
+    @model_validator(mode="after")
+    def _jobs_need_a_server(self) -> "Settings":
+        if self.sending.engine == "procrastinate" and self.database.url.startswith("sqlite:"):
+            raise ValueError(
+                '[sending] engine = "procrastinate" needs PostgreSQL: [database] url = '
+                '"postgresql+psycopg://…"; with SQLite it is "embedded"'
+            )
+        return self
+
     @classmethod
     def settings_customise_sources(
         cls,
@@ -126,7 +135,10 @@ class Settings(BaseSettings):
     @property
     def database_url(self) -> str:
         """The address of the database, a relative SQLite file made absolute."""
-        url = self.database.url
+        return self.absolute(self.database.url)
+
+    def absolute(self, url: str) -> str:
+        """The address of a database as this site means it."""
         prefix = "sqlite:///"
         if url.startswith(prefix) and not url.startswith(prefix + "/"):
             return prefix + str(self.path(url.removeprefix(prefix)).absolute())

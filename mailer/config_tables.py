@@ -70,13 +70,14 @@ def _in_one_piece(name: str) -> str:
     return name
 
 
-def _database(url: str) -> str:
+def database_address(url: str) -> str:
+    """The address of a database that this program speaks to. Raises ValueError."""
     if not re.match(r"(?:sqlite:///|postgresql\+psycopg://).", url):
         raise ValueError("must begin with sqlite:/// (a file) or postgresql+psycopg:// (a server)")
     return url
 
 
-DatabaseURL = Annotated[str, AfterValidator(_database)]
+DatabaseURL = Annotated[str, AfterValidator(database_address)]
 
 
 def duration_of(text: str) -> timedelta:

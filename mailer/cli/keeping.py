@@ -58,6 +58,29 @@ def restore(
     output.say("Nothing is sent from it yet. Next: [bold]mailer adopt[/] shows what would go, and asks.")
 
 
+def copy_to(
+    url: Annotated[str, typer.Argument(help="An empty database: postgresql+psycopg://… or sqlite:///…")],
+    yes: YesOption = False,
+    config: ConfigOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Copy the whole database into another one: from a file to a server, or back."""
+    with opened(config) as mailer:
+        output.note("Stop 'serve' and 'worker' first: what they write during the copy stays behind.")
+        confirm("Copy everything there? The database of now stays as it is.", yes=yes)
+        copied = mailer.copy_to(url)
+    if json:
+        output.emit(copied.as_json())
+        return
+    output.say(
+        f"{sum(copied.rows.values()):,} rows in {len(copied.rows)} tables were copied and counted: "
+        f"{copied.rows['subscriber']:,} readers, {copied.rows['campaign']:,} campaigns."
+    )
+    output.say("Now write it into secrets.toml (or without a password into config.toml):")
+    output.say(f'  [bold]\\[database][/]\n  [bold]url = "{output.plain(copied.url)}"[/]')
+    output.say("Nothing is sent from it yet. Next: [bold]mailer adopt[/] shows what would go, and asks.")
+
+
 def adopt(
     join: Annotated[
         bool,

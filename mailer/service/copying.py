@@ -13,6 +13,8 @@ from typing import Any
 from sqlalchemy import Connection, Row, Table, func, inspect, make_url, select
 
 from mailer import bulk, dialect
+from mailer.config import Settings
+from mailer.config_tables import database_address
 from mailer.database import Database, require_known
 from mailer.models import CampaignStatus, ChunkState
 from mailer.tables import campaigns, chunks, editions, heartbeats, identities, leavers, revisions
@@ -37,6 +39,18 @@ class Copied:
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
+
+
+def address_of(settings: Settings, url: str) -> str:
+    """The target that was named, as this site means it. Raises NewsletterError."""
+    try:
+        return settings.absolute(database_address(url))
+    except ValueError as error:
+        raise NewsletterError(
+            f"URL {error}.",
+            field="URL",
+            cure="For example postgresql+psycopg://mailer@127.0.0.1/mailer.",
+        ) from None
 
 
 def copy_to(source: Database, url: str) -> Copied:
@@ -92,7 +106,7 @@ def require_calm(connection: Connection) -> None:
 
 def fill(snapshot: Connection, target: Database) -> dict[str, int]:
     """Write all of a snapshot into a migrated, empty database; the rows of each table, counted there."""
-    expected = {table.name: _count(snapshot, table) for table in _tables()}
+    expected = {str(table.name): _count(snapshot, table) for table in _tables()}
     last_ids = dialect.last_ids(snapshot, _tables())
     with target.staging() as connection:
         with connection.begin():
@@ -100,7 +114,7 @@ def fill(snapshot: Connection, target: Database) -> dict[str, int]:
                 for portion in _portions(snapshot, table):
                     bulk.load_rows(connection, table, portion)
             dialect.set_last_ids(connection, last_ids)
-            found = {table.name: _count(connection, table) for table in _tables()}
+            found = {str(table.name): _count(connection, table) for table in _tables()}
             if found != expected:
                 wrong = next(name for name, number in expected.items() if found[name] != number)
                 raise NewsletterError(

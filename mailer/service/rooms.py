@@ -1,6 +1,7 @@
 """What every room needs, opened once: settings, database, tokens, addresses, the time."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,6 +11,7 @@ from sqlalchemy.exc import ArgumentError, DatabaseError, NoSuchModuleError
 
 from mailer.config import Settings, load_settings
 from mailer.database import Database
+from mailer.delivery.jobs import Jobs
 from mailer.insight.leaves import registry
 from mailer.links import Doors, Tokens, doors_of
 from mailer.service import identity, keeping, leaving
@@ -36,12 +38,24 @@ class Rooms:
     doors: Doors
     now: Callable[[], datetime]
     home: Home
+    jobs: Jobs | None = None  # of other machines' workers; None: threads of this one find work themselves
 
     @classmethod
     def of(cls, settings: Settings, database: Database, now: Callable[[], datetime] = utc_now) -> "Rooms":
         """The rooms of settings over a database that is open and current."""
         secrets = [secret.get_secret_value() for secret in settings.web.secrets]
-        return cls(settings, database, Tokens(secrets), doors_of(settings), now, Home.of(settings))
+        jobs = Jobs(settings.database_url) if settings.sending.engine == "procrastinate" else None
+        return cls(settings, database, Tokens(secrets), doors_of(settings), now, Home.of(settings), jobs)
+
+    def close(self) -> None:
+        if self.jobs is not None:
+            self.jobs.close()
+        self.database.close()
+
+    def hand_out(self, connection: Connection, campaign_id: int | None = None) -> None:
+        """Tell workers on other machines, with this transaction, what may go; of one campaign, or of all."""
+        if self.jobs is not None:
+            self.jobs.top_up(connection, self.now(), campaign_id)
 
     def bring_leavers(self) -> None:
         """Write into leavers.log who left or came back in what was committed just now."""
@@ -71,7 +85,7 @@ def open_rooms(
     """
     settings = load_settings(Path(config) if config is not None else None)
     _require_keys(settings)
-    try:
+    with database_errors(settings.database_url):
         database = Database(settings.database_url)
         try:
             if not any_schema:
@@ -79,20 +93,6 @@ def open_rooms(
         except BaseException:
             database.close()
             raise
-    except ModuleNotFoundError:
-        raise NewsletterError(
-            "[database] url names a PostgreSQL server, and its driver is not installed.",
-            field="[database] url",
-            cure="Install it: pip install 'newsletter-mailer[postgres]'.",
-        ) from None
-    except (ArgumentError, NoSuchModuleError):
-        raise NewsletterError(
-            "[database] url names a database that this version does not speak.",
-            field="[database] url",
-            cure=f'For example [database] url = "{A_FILE}" or "{A_SERVER}".',
-        ) from None
-    except (DatabaseError, OSError) as error:
-        raise _no_database(error, settings) from None
     return Rooms.of(settings, database, now)
 
 
@@ -123,16 +123,37 @@ def _require_keys(settings: Settings) -> None:
         )
 
 
-def _no_database(error: DatabaseError | OSError, settings: Settings) -> NewsletterError:
+@contextmanager
+def database_errors(url: str, field: str = "[database] url") -> Iterator[None]:
+    """Say in words why a database cannot be opened. Raises NewsletterError."""
+    try:
+        yield
+    except ModuleNotFoundError:
+        raise NewsletterError(
+            f"{field} names a PostgreSQL server, and its driver is not installed.",
+            field=field,
+            cure="Install it: pip install 'newsletter-mailer[postgres]'.",
+        ) from None
+    except (ArgumentError, NoSuchModuleError):
+        raise NewsletterError(
+            f"{field} names a database that this version does not speak.",
+            field=field,
+            cure=f'For example [database] url = "{A_FILE}" or "{A_SERVER}".',
+        ) from None
+    except (DatabaseError, OSError) as error:
+        raise _no_database(error, url, field) from None
+
+
+def _no_database(error: DatabaseError | OSError, url: str, field: str) -> NewsletterError:
     # The driver's own words, never the address: it may carry a password.
     if isinstance(error, DatabaseError) and error.orig is not None:
         said = str(error.orig).splitlines()[0]
     else:
         said = getattr(error, "strerror", None) or type(error).__name__
-    is_file = settings.database_url.startswith("sqlite:")
+    is_file = url.startswith("sqlite:")
     return NewsletterError(
         f"cannot open the database: {said.rstrip('.')}.",
-        field="[database] url",
+        field=field,
         cure=f'For example [database] url = "{A_FILE}", in a folder you may write to.'
         if is_file
         else f'See that the server runs and lets you in; for example [database] url = "{A_SERVER}".',
