@@ -10,6 +10,7 @@ import os
 import secrets
 import shutil
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
@@ -17,15 +18,13 @@ from typing import Any
 
 from sqlalchemy import Connection, func, inspect, select
 
-from mailer import sqlite_files
+from mailer import dialect, sqlite_files
 from mailer.database import Database
+from mailer.service.copying import OWN, fill
 from mailer.service.identity import PRIVATE_FILE, sync_folder
-from mailer.tables import heartbeats, identities, leavers
 from subscribers.errors import NewsletterError
 from subscribers.models import Subscriber
 
-# What belongs to a running site and not to a copy of it.
-OWN = (identities, heartbeats, leavers)
 # A copy and its rewriting stand beside each other for a moment; a little air for everybody else.
 ROOM_FACTOR = 2.2
 LEFT_FREE_BYTES = 50_000_000
@@ -102,6 +101,8 @@ def require_room(folder: Path, needed: int) -> None:
 def _snapshot(database: Database, into: Path) -> dict[str, int]:
     """Copy one moment of the database, without what is its own alone; how many rows of what."""
     with database.reader() as connection:
+        if not dialect.is_sqlite(connection):
+            return _rows_of_server(connection, into)
         expected = counts(connection)
         sqlite_files.copy_snapshot(connection, into)
     for table in OWN:
@@ -109,6 +110,14 @@ def _snapshot(database: Database, into: Path) -> dict[str, int]:
             expected[table.name] = 0
     sqlite_files.empty_tables(into, [table.name for table in OWN if table.name in expected])
     return expected
+
+
+def _rows_of_server(snapshot: Connection, into: Path) -> dict[str, int]:
+    with closing(Database(f"sqlite:///{into}")) as target:
+        target.upgrade()
+        rows = fill(snapshot, target)
+    sqlite_files.empty_tables(into, ())
+    return rows | {table.name: 0 for table in OWN}
 
 
 def counts(connection: Connection) -> dict[str, int]:

@@ -16,12 +16,12 @@ from typing import Any
 
 from mailer import dialect, sqlite_files
 from mailer.database import Database, require_known
-from mailer.service import leaving
+from mailer.service import copying, leaving
 from mailer.service.backup import ROOM_FACTOR, require_room
 from mailer.service.identity import PRIVATE_FILE, sync_folder
 from mailer.service.rooms import Rooms
 from mailer.sqlite_files import BESIDE, Contents
-from mailer.tables import heartbeats, identities, leavers
+from mailer.tables import leavers
 from subscribers.errors import NewsletterError
 from subscribers.leavers import Replayed
 
@@ -56,21 +56,18 @@ def look_over(file: Path) -> Contents:
 
 def restore(rooms: Rooms, file: Path) -> Restored:
     """Put a backup in the database's place. Raises NewsletterError, and then nothing has changed."""
-    place = sqlite_files.path_of(rooms.database.url)
-    if place is None:
-        raise NewsletterError(
-            "a backup is restored into a SQLite file; this site's database is on a server.",
-            field="[database] url",
-            cure="Restore it into a site with a SQLite database, then move that with 'mailer copy-to URL'.",
-        )
     look_over(file)
     rooms.database.close()
+    place = sqlite_files.path_of(rooms.database.url) or rooms.home.file.with_name("server.db")
     place.parent.mkdir(parents=True, exist_ok=True)
     require_room(place.parent, int(file.stat().st_size * ROOM_FACTOR))
     ready = place.with_name(f".{place.name}.restoring-{secrets.token_hex(4)}")
     try:
         os.close(os.open(ready, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE_FILE))
         replayed, schema = _make_ready(rooms, file, ready)
+        if sqlite_files.path_of(rooms.database.url) is None:
+            _fill_server(rooms.database, ready)
+            return Restored(schema, None, replayed)
         kept = _put_in_place(ready, place, rooms.now())
     except sqlite_files.errors() as error:
         raise NewsletterError(
@@ -90,7 +87,7 @@ def _make_ready(rooms: Rooms, file: Path, ready: Path) -> tuple[Replayed, str]:
     with closing(Database(f"sqlite:///{ready}")) as database:
         database.upgrade()
         with database.ledger() as connection:
-            for table in (identities, heartbeats, leavers):
+            for table in copying.OWN:
                 connection.execute(table.delete())
             replayed = leaving.replay(connection, rooms.home.leavers, rooms.now())
             # What the replay noted stands in leavers.log already.
@@ -101,6 +98,14 @@ def _make_ready(rooms: Rooms, file: Path, ready: Path) -> tuple[Replayed, str]:
     sqlite_files.look_over(ready)
     sqlite_files.sync(ready)
     return replayed, schema
+
+
+def _fill_server(target: Database, ready: Path) -> None:
+    """Write it all into the server's database, which must be empty: nothing there is ever replaced."""
+    copying.require_empty(target)
+    target.upgrade()
+    with closing(Database(f"sqlite:///{ready}")) as source, source.reader() as snapshot:
+        copying.fill(snapshot, target)
 
 
 def _put_in_place(ready: Path, place: Path, now: datetime) -> Path | None:

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from sqlalchemy import Connection, select
 
-from mailer import site
+from mailer import site, sqlite_files
 from mailer.config import Settings, load_settings
 from mailer.database import Database, require_known
 from mailer.delivery import owners, preflight
@@ -79,10 +79,14 @@ def upgrade(rooms: Rooms, on_backup: Callable[[Backup], object] | None = None) -
         require_known(found)
         with rooms.database.reader() as connection:
             _refuse_in_mid_send(connection, rooms.now())
-        made = before_upgrade(rooms.database, rooms.settings.root, newest, rooms.now())
-        if on_backup is not None:
-            on_backup(made)
+        # A server's own tools take its backups; rows of an older schema could not be read here.
+        if sqlite_files.path_of(rooms.database.url) is not None:
+            made = before_upgrade(rooms.database, rooms.settings.root, newest, rooms.now())
+            if on_backup is not None:
+                on_backup(made)
     changed = rooms.database.upgrade()
+    if rooms.jobs is not None:
+        changed = rooms.jobs.lay_out(rooms.database) or changed
     # A folder that has had a newer database already was given an old one back: that is for `adopt`.
     if was_without and rooms.home.said() is None:
         with rooms.database.ledger() as connection:
