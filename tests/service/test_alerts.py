@@ -18,8 +18,10 @@ from mailer.sandbox.server import SandboxServer
 from mailer.service import alerts
 from mailer.service.rooms import Rooms
 from mailer.tables import (
+    attempts,
     campaign_counts,
     events,
+    fences,
     identities,
     notices,
     occurrences,
@@ -222,6 +224,31 @@ def test_silence_is_told_when_letters_went_and_nothing_came_back(site: Site, roo
     assert open_now(rooms) == {}
     site.clock.now += timedelta(days=6)
     assert open_now(rooms) == {}, "nobody expects events when no letter went since"
+
+
+def test_letters_under_a_fence_are_waited_for_from_their_time_on(site: Site, rooms: Rooms) -> None:
+    campaign = sent(site)
+    planned_at = site.clock.now + timedelta(minutes=45)
+    with site.database.ledger() as connection:
+        fence = connection.execute(
+            insert(fences)
+            .values(
+                campaign_id=campaign,
+                slot=0,
+                batch_id="batch-1",
+                send_at=planned_at,
+                state="spent",
+                opened_at=site.clock.now,
+                tries=0,
+            )
+            .returning(fences.c.id)
+        ).scalar_one()
+        connection.execute(update(attempts).values(fence_id=fence))
+    heard(site, site.clock.now + timedelta(minutes=20))
+    site.clock.now = planned_at + timedelta(hours=2) - MINUTE
+    assert open_now(rooms) == {}
+    site.clock.now += MINUTE
+    assert list(open_now(rooms)) == ["webhook silent"]
 
 
 def test_an_event_before_the_letters_says_nothing_of_them(site: Site, rooms: Rooms) -> None:
