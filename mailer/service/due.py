@@ -92,13 +92,14 @@ def _hold(connection: Connection, rooms: Rooms, now: datetime) -> None:
 
 def take_weekly(connection: Connection, rooms: Rooms, now: datetime) -> None:
     """Give the occurrence whose turn it is its campaign: the oldest approved issue that never had one."""
-    occurrence = weekly.whose_turn(connection, schedule.latest_of(rooms.settings), now)
+    latest = schedule.latest_of(rooms.settings)
+    occurrence = weekly.whose_turn(connection, latest, now)
     if occurrence is None:
         return
     is_taken = weekly.has_campaign(connection, occurrence.id)
     if not is_taken:
         is_taken = (
-            weekly.move_here(connection, occurrence) is not None
+            weekly.move_here(connection, occurrence, latest) is not None
             or _plan_weekly(connection, rooms, occurrence, now) is not None
         )
     weekly.remind(connection, occurrence, now, is_taken=is_taken)
@@ -155,7 +156,12 @@ def _freeze(rooms: Rooms, campaign: int) -> bool:
     """Freeze one; what cannot be made is paused with its reason, and the next one has its turn."""
     try:
         return freeze.freeze(
-            rooms.database, campaign, settings=rooms.settings, leaves=rooms.leaves, clock=rooms.now
+            rooms.database,
+            campaign,
+            settings=rooms.settings,
+            leaves=rooms.leaves,
+            clock=rooms.now,
+            on_frozen=rooms.hand_out,
         )
     except NewsletterError as error:
         log.error("campaign could not be made", campaign=campaign, reason=error.message)

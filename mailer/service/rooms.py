@@ -5,19 +5,22 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import ArgumentError, DatabaseError, NoSuchModuleError
 
 from mailer.config import Settings, load_settings
 from mailer.database import Database
-from mailer.delivery.jobs import Jobs
 from mailer.insight.leaves import registry
 from mailer.links import Doors, Tokens, doors_of
 from mailer.service import identity, keeping, leaving
 from mailer.service.identity import Home
 from subscribers.errors import NewsletterError
 from subscribers.segment_rules import LeafRegistry
+
+if TYPE_CHECKING:
+    from mailer.delivery.jobs import Jobs
 
 A_FILE = "sqlite:///data/mailer.db"
 A_SERVER = "postgresql+psycopg://mailer:password@127.0.0.1/mailer"
@@ -38,13 +41,13 @@ class Rooms:
     doors: Doors
     now: Callable[[], datetime]
     home: Home
-    jobs: Jobs | None = None  # of other machines' workers; None: threads of this one find work themselves
+    jobs: "Jobs | None" = None  # of other machines' workers; None: threads of this one find work themselves
 
     @classmethod
     def of(cls, settings: Settings, database: Database, now: Callable[[], datetime] = utc_now) -> "Rooms":
         """The rooms of settings over a database that is open and current."""
         secrets = [secret.get_secret_value() for secret in settings.web.secrets]
-        jobs = Jobs(settings.database_url) if settings.sending.engine == "procrastinate" else None
+        jobs = _jobs_of(settings) if settings.sending.engine == "procrastinate" else None
         return cls(settings, database, Tokens(secrets), doors_of(settings), now, Home.of(settings), jobs)
 
     def close(self) -> None:
@@ -73,6 +76,18 @@ class Rooms:
         return self.settings.database.suppression_key.get_secret_value()
 
 
+def _jobs_of(settings: Settings) -> "Jobs":
+    try:
+        from mailer.delivery.jobs import Jobs  # its library comes with an extra
+    except ModuleNotFoundError:
+        raise NewsletterError(
+            '[sending] engine = "procrastinate" needs a package that is not installed.',
+            field="[sending] engine",
+            cure="Install it: pip install 'newsletter-mailer[postgres]'.",
+        ) from None
+    return Jobs(settings.database_url)
+
+
 def open_rooms(
     config: Path | str | None = None,
     *,
@@ -93,7 +108,10 @@ def open_rooms(
         except BaseException:
             database.close()
             raise
-    return Rooms.of(settings, database, now)
+    rooms = Rooms.of(settings, database, now)
+    if rooms.jobs is not None and not any_schema:
+        rooms.jobs.lay_out(database)
+    return rooms
 
 
 def _come_home(database: Database, settings: Settings, now: Callable[[], datetime]) -> None:

@@ -11,7 +11,7 @@ from datetime import datetime
 import structlog
 
 from mailer.delivery import freeze
-from mailer.service import due, identity, keeping
+from mailer.service import due, identity, keeping, outgoing
 from mailer.service.rooms import Rooms
 
 # A planned campaign is frozen minutes ahead of its time, so that this is soon enough for all.
@@ -31,12 +31,25 @@ def take_up(rooms: Rooms, _now: datetime) -> None:
     with rooms.database.reader() as connection:
         if identity.stranger(connection, rooms.home) is not None:
             return
-    freeze.take_up(rooms.database, settings=rooms.settings, leaves=rooms.leaves, clock=rooms.now)
+    freeze.take_up(
+        rooms.database,
+        settings=rooms.settings,
+        leaves=rooms.leaves,
+        clock=rooms.now,
+        on_frozen=rooms.hand_out,
+    )
 
 
 def keep(rooms: Rooms, now: datetime) -> None:
     """Say that the clock runs, and write down who left."""
     keeping.tick(rooms.database, rooms.home, now)
+
+
+def hand_out(rooms: Rooms, _now: datetime) -> None:
+    """See that whatever may go has a job that says so: time has passed, or a job was lost."""
+    if rooms.jobs is not None:
+        with rooms.database.ledger() as connection:
+            rooms.hand_out(connection)
 
 
 # In the order in which they are taken.
@@ -45,6 +58,8 @@ STEPS = (
     Step("keep the site", keep),
     Step("take up broken-off freezes", take_up),
     Step("begin what is due", due.look),
+    Step("end fences and doubts", outgoing.tend),
+    Step("hand out jobs", hand_out),
 )
 
 
