@@ -39,6 +39,7 @@ CORE = {
     "sqlite_files",
     "tables",
     "templates",
+    "trouble",
     "urls",
 }
 SERVICE = {"service", "site"}

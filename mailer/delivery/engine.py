@@ -1,24 +1,29 @@
 """Threads that call `run_once` until nothing is left to do, or for as long as a server lives.
 
-No state of delivery lives here: killing an engine at any moment loses nothing. A stop lets the calls
-in flight end. It starts no campaign and decides nothing about one.
+No state of delivery lives here: killing an engine at any moment loses nothing. A stop lets the calls in
+flight end, for ten seconds; what has no answer then is uncertain. It starts no campaign and decides
+nothing about one.
 """
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from types import TracebackType
 
-from mailer.delivery import campaigns
+from mailer.delivery import campaigns, reconcile
 from mailer.delivery.campaigns import CampaignState
 from mailer.delivery.owners import new_owner
 from mailer.delivery.send import Sending, Step, Worked, run_once
+from mailer.trouble import passing_trouble
 
 # Work may appear without our being told: another process resumes, a lease ends.
 IDLE_SECONDS = 0.5
 # After an unforeseen failure of a thread (a full disk, a locked database) before it tries again.
 FAILURE_SECONDS = 5.0
 PROGRESS_SECONDS = 0.2
+# How long a process that is told to stop waits for the answers to its calls.
+STOP_SECONDS = 10.0
 
 _log = logging.getLogger(__name__)
 
@@ -42,10 +47,11 @@ class Engine:
         self._asked = stopped or threading.Event()  # the caller's: looked at, never set
         self._news = threading.Condition()
         self._failure: BaseException | None = None
-        self._threads = [
-            threading.Thread(target=self._work, name=f"sending-{number}", daemon=True)
+        self._threads = {
+            owner: threading.Thread(target=self._work, args=(owner,), name=f"sending-{number}", daemon=True)
             for number in range(threads or sending.settings.sending.threads)
-        ]
+            for owner in [new_owner()]
+        }
 
     def __enter__(self) -> "Engine":
         self.start()
@@ -57,7 +63,7 @@ class Engine:
         self.stop()
 
     def start(self) -> None:
-        for thread in self._threads:
+        for thread in self._threads.values():
             thread.start()
 
     def wake(self) -> None:
@@ -66,16 +72,21 @@ class Engine:
             self._news.notify_all()
 
     def stop(self) -> None:
-        """Claim nothing more, let calls in flight end, and wait for it."""
+        """Claim nothing more, and wait for calls in flight; those without an answer become uncertain."""
         self._stop.set()
         self.wake()
-        for thread in self._threads:
+        ends_at = time.monotonic() + STOP_SECONDS
+        for thread in self._threads.values():
             if thread.is_alive():
-                thread.join()
+                thread.join(max(0.0, ends_at - time.monotonic()))
+        leaving = [owner for owner, thread in self._threads.items() if thread.is_alive()]
+        if leaving:
+            with self._sending.database.ledger() as connection:
+                reconcile.leave(connection, leaving, self._sending.clock(), self._sending.deadline)
 
     def join(self, timeout_seconds: float) -> bool:
         """Wait for the threads to end by themselves; whether they have. Raises what broke one of them."""
-        for thread in self._threads:
+        for thread in self._threads.values():
             thread.join(timeout_seconds)
             if thread.is_alive():
                 return False
@@ -83,19 +94,22 @@ class Engine:
             raise self._failure
         return True
 
-    def _work(self) -> None:
-        owner = new_owner()
+    def _work(self, owner: str) -> None:
         while not self._is_ending():
             try:
                 step = run_once(self._sending, owner, self._campaign_id)
             except Exception as failure:  # noqa: BLE001 - a thread of a server must outlive a full disk
-                if self._until_done:
+                trouble = passing_trouble(failure)
+                if trouble is not None:
+                    _log.warning("%s Nothing is lost; sending goes on by itself.", trouble)
+                elif self._until_done:
                     self._failure = failure
                     self._stop.set()
                     self.wake()
                     return
-                _log.exception("a sending thread failed; it goes on in %s s", FAILURE_SECONDS)
-                self._stop.wait(FAILURE_SECONDS)
+                else:
+                    _log.exception("a sending thread failed; it goes on in %s s", FAILURE_SECONDS)
+                self._rest_for(FAILURE_SECONDS)
                 continue
             if step.worked is not Worked.IDLE:
                 self.wake()
@@ -109,6 +123,9 @@ class Engine:
         if step.wake_at is not None:
             until = (step.wake_at - self._sending.clock()).total_seconds()
             seconds = min(max(until, 0.0), IDLE_SECONDS)
+        self._rest_for(seconds)
+
+    def _rest_for(self, seconds: float) -> None:
         with self._news:
             if not self._is_ending():
                 self._news.wait(seconds)
