@@ -80,7 +80,8 @@ def check(
             output.emit({"findings": [finding.as_json() for finding in findings]})
         else:
             for finding in findings:
-                said = output.plain(f"{finding.said} {finding.cure or ''}".rstrip())
+                stop = "." if finding.cure and not finding.said.endswith((".", "!", "?")) else ""
+                said = output.plain(f"{finding.said}{stop} {finding.cure or ''}".rstrip())
                 output.say(f"[{COLOURS[finding.level]}]{finding.level:<8}[/]{said}")
         if any(finding.level == "error" for finding in findings):
             raise typer.Exit(1)
