@@ -284,14 +284,16 @@ def resolve(
             raise NewsletterError(
                 f"campaign {campaign} holds no letter.", cure=f"See 'mailer status {campaign}'."
             )
-        for line in mailer.evidence(campaign):
-            output.say(output.plain(line))
+        evidence = mailer.evidence(campaign)
+        for call in evidence:
+            output.say(output.plain(call["line"]))
         consequence = {
-            "sent": "count as handed over; nothing is sent",
+            "sent": "count as handed over; nothing is sent, and who has it not never gets it",
             "again": "are sent again; who has it already gets it twice",
-            "drop": "are left; who has it not never gets it",
+            "drop": "are left; who has it not never gets it, and no other campaign of this issue sends it",
         }[chosen[0]]
         confirm(f"{row['held']:,} held letters {consequence}. Go on?", yes=yes)
-        _changed(mailer.resolve(campaign, chosen[0]), json)
+        resolved = mailer.resolve(campaign, chosen[0])
+        _changed(resolved | ({"evidence": evidence} if json else {}), json)
         if again:
             output.say("Next: [bold]mailer worker[/]")

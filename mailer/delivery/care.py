@@ -62,7 +62,7 @@ def fence_for(sending: Sending, campaign_id: int, chunk_id: int, send_at: dateti
 def care(sending: Sending, owner: str) -> bool:
     """End what is over, and cancel one fence that is to be; whether anything changed."""
     with sending.database.ledger() as connection:
-        if not _is_home(connection, sending):
+        if not is_home(connection, sending):
             return False
         now = sending.clock()
         swept = fences.sweep(connection, now, sending.deadline)
@@ -97,7 +97,8 @@ def is_being_cancelled(connection: Connection, campaign_id: int) -> bool:
     return found.first() is not None
 
 
-def _is_home(connection: Connection, sending: Sending) -> bool:
+def is_home(connection: Connection, sending: Sending) -> bool:
+    """Whether this is the database that may send."""
     if sending.instance is None:
         return True
     found = connection.execute(select(identities.c.id).where(identities.c.instance == sending.instance()))

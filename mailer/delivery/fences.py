@@ -56,7 +56,6 @@ _LIVE_ONES = (
     select(
         fences.c.state,
         fences.c.send_at,
-        fences.c.opened_at,
         fences.c.cancel_from,
         fences.c.lease_until,
         fences.c.tries,
@@ -277,13 +276,13 @@ def next_care(connection: Connection, now: datetime, deadline: timedelta) -> dat
             is_taken_back = row.status == CampaignStatus.CANCELLED and now <= row.send_at - FENCE_ENDS
             times.append(now if is_taken_back else row.send_at)
             continue
-        begins = min(row.cancel_from, now + _longest_wait(deadline))
-        if row.lease_until is not None and row.lease_until <= now + _longest_wait(deadline):
-            begins = max(begins, row.lease_until)
-        given_up = row.send_at - FENCE_GIVEN_UP if row.tries else row.send_at
-        times.append(begins if begins <= row.send_at - FENCE_GIVEN_UP else given_up)
+        given_up = row.send_at - FENCE_GIVEN_UP
         if row.tries:
-            times.append(max(given_up + timedelta(seconds=1), row.opened_at))
+            times.append(given_up + timedelta(seconds=1))
+        far = now + _longest_wait(deadline)
+        waits = [at for at in (row.cancel_from, row.lease_until) if at is not None and at <= far]
+        begins = max(waits, default=now)
+        times.append(begins if max(begins, now) <= given_up else row.send_at)
     return min(times, default=None)
 
 

@@ -16,7 +16,8 @@ from typing import Any, Literal, TypeVar
 
 from sqlalchemy import ColumnElement, Connection, and_, exists, func, or_, select, text, update
 
-from mailer.delivery import fences, owners
+from mailer.delivery import fences as fencing
+from mailer.delivery import owners
 from mailer.delivery.campaigns import finish_if_done, reopen, require_no_other, withhold_if_cancelled
 from mailer.models import (
     BESIDE_ITS_FATE,
@@ -25,9 +26,10 @@ from mailer.models import (
     CampaignStatus,
     ChunkState,
     Fate,
+    FenceState,
     Handover,
 )
-from mailer.tables import attempts, campaigns, chunks, deliveries, editions, events
+from mailer.tables import attempts, campaigns, chunks, deliveries, editions, events, fences
 from subscribers.errors import NewsletterError
 from subscribers.failpoints import Point, reach
 
@@ -80,7 +82,7 @@ def _take(connection: Connection, row: Any, now: datetime, deadline: timedelta, 
         if moved:
             _end_open_attempts(connection, row.id, now, why)
             hold(connection, row.id)
-            fences.doubt(connection, row.id, now, deadline)
+            fencing.doubt(connection, row.id, now, deadline)
     if moved:
         reach(Point.EXPIRING)
         withhold_if_cancelled(connection, row.campaign_id)
@@ -218,13 +220,26 @@ def resolve(connection: Connection, campaign_id: int, decision: Decision, now: d
     elif decision == "drop":
         _drop(connection, held)
     else:
-        _let_go_again(connection, campaign_id, held)
+        _require_no_cancel(connection, campaign_id, held)
+        let_go_again(connection, campaign_id, held)
     reach(Point.RESOLVING)
     finish_if_done(connection, campaign_id, now)
     return sum(letters for _, letters in rows)
 
 
-def _let_go_again(connection: Connection, campaign_id: int, held: Sequence[int]) -> None:
+def _require_no_cancel(connection: Connection, campaign_id: int, held: Sequence[int]) -> None:
+    cancelling = exists().where(fences.c.id == chunks.c.fence_id, fences.c.state == FenceState.CANCELLING)
+    found = connection.execute(select(chunks.c.id).where(chunks.c.id.in_(held), cancelling).limit(1))
+    if found.first() is not None:
+        raise NewsletterError(
+            f"letters of campaign {campaign_id} are being taken back from SendGrid at this moment, and then "
+            "go again by themselves.",
+            cure=f"Wait for it: 'mailer status {campaign_id}'; a worker or 'mailer serve' must run.",
+        )
+
+
+def let_go_again(connection: Connection, campaign_id: int, held: Sequence[int]) -> int:
+    """uncertain -> waiting, where the campaign may go on. How many chunks. Raises NewsletterError."""
     row = connection.execute(
         select(campaigns.c.status, campaigns.c.issue_id).where(campaigns.c.id == campaign_id)
     ).one()
@@ -236,11 +251,12 @@ def _let_go_again(connection: Connection, campaign_id: int, held: Sequence[int])
     if not reopen(connection, campaign_id):
         require_no_other(connection, row.issue_id, campaign_id)
     _hand(connection, held, Handover.HELD, Handover.WAITING)
-    connection.execute(
+    changed = connection.execute(
         update(chunks)
         .where(chunks.c.id.in_(held), chunks.c.state == ChunkState.UNCERTAIN)
         .values(state=ChunkState.WAITING, owner=None, lease_until=None)
     )
+    return changed.rowcount
 
 
 def _accept(connection: Connection, chunk_ids: Sequence[int], because: str) -> int:

@@ -41,7 +41,7 @@ from mailer.delivery import fences, lateness, limits, outcomes, reconcile, windo
 from mailer.delivery import timing as timings
 from mailer.delivery.body import FrozenEdition, build
 from mailer.delivery.campaigns import finish_all_done, finish_if_done, hold_back, withhold_if_cancelled
-from mailer.delivery.care import NoFence, care, fence_for
+from mailer.delivery.care import NoFence, care, fence_for, is_home
 from mailer.delivery.claim import Claim, Wish
 from mailer.delivery.fences import Fence
 from mailer.delivery.limits import Room
@@ -118,7 +118,9 @@ def run_once(sending: Sending, owner: str, campaign_id: int | None = None) -> St
         taken_over = reconcile.expire(connection, now, sending.longest_lease, sending.deadline)
         # Here, not at some tick: a machine that slept past its time wakes up with its threads first.
         lateness.miss(connection, latest_of(sending.settings), now)
-        care_at = fences.next_care(connection, now, sending.deadline)
+        care_at = None
+        if is_home(connection, sending):
+            care_at = fences.next_care(connection, now, sending.deadline)
         is_care_due = care_at is not None and care_at <= now
         claim = None
         if not is_care_due:
@@ -138,7 +140,8 @@ def run_once(sending: Sending, owner: str, campaign_id: int | None = None) -> St
             # Read with the claim, and so after every unsubscribe that came before it.
             letters = waiting_letters(connection, claim.chunk_id, now)
     if claim is None:
-        return Step(Worked.SETTLED if care(sending, owner) else Worked.IDLE, campaign_id, care_at)
+        care(sending, owner)
+        return Step(Worked.SETTLED, campaign_id)
     reach(Point.CLAIMED)
     fence: Fence | None = None
     if timing is not None and timing.is_fenced and now < timing.at:

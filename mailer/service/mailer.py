@@ -162,6 +162,7 @@ class Mailer:
 
     def issues(self) -> list[dict[str, Any]]:
         """All issues, newest first."""
+        marks, planned = scheduling.marks(self.rooms), scheduling.planned_of(self.rooms)
         with self.database.reader() as connection:
             return [
                 {
@@ -171,6 +172,8 @@ class Mailer:
                     "stories": line.stories,
                     "saved": line.at.isoformat(),
                     "is_sent": line.is_sent,
+                    "mark": marks.get(line.slug),
+                    "planned": planned.get(line.slug),
                 }
                 for line in store.list_issues(connection)
             ]
@@ -357,8 +360,8 @@ class Mailer:
         """End a campaign: what can be taken back is, and the rest stops."""
         return stopping.cancel(self.rooms, campaign, on_progress)
 
-    def evidence(self, campaign: int) -> list[str]:
-        """What is known about the held letters of a campaign, in words."""
+    def evidence(self, campaign: int) -> list[dict[str, Any]]:
+        """What is known about the held letters of a campaign; each with a `line` for a person."""
         return sending.evidence(self.rooms, campaign)
 
     def resolve(self, campaign: int, decision: Literal["sent", "again", "drop"]) -> dict[str, Any]:

@@ -4,23 +4,22 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
 from threading import Event
 from typing import Any
 
 from sqlalchemy import Connection
 
-from mailer.delivery import approval, campaigns, engine, freeze, preflight, reconcile, testletters
+from mailer.delivery import approval, campaigns, engine, freeze, preflight, reconcile, silence, testletters
 from mailer.delivery.audience import Audience
 from mailer.delivery.campaigns import CampaignState, UnfinishedCampaign
 from mailer.delivery.engine import Engine
-from mailer.delivery.send import Sending
 from mailer.delivery.sendgrid import SendGrid
 from mailer.editions.select import select, selection_of_each_topic
 from mailer.issues.values import Issue
 from mailer.models import CampaignStatus
 from mailer.service import due, identity, people, site, ticking
 from mailer.service.composition import PlannedCampaign, chosen_selections
+from mailer.service.outgoing import opened
 from mailer.service.rooms import Rooms
 from subscribers import choices, roster
 from subscribers.errors import NewsletterError
@@ -30,6 +29,8 @@ Progress = Callable[[dict[str, Any]], None]
 NO_CHOICES = "no reader's choices make an edition yet: the full edition and that of each topic are sent."
 # How often somebody who waits for the end of a freeze looks.
 PREPARING_LOOK_SECONDS = 0.1
+# How often somebody who waits to be told to stop looks.
+STOP_LOOK_SECONDS = 0.5
 
 
 def sender_warnings(rooms: Rooms) -> list[str]:
@@ -213,7 +214,9 @@ def work(rooms: Rooms, stopped: Event | None) -> list[dict[str, Any]]:
             rooms.jobs.work(ready, stopped)
         else:
             with Engine(ready):
-                stopped.wait()
+                # A signal that another thread took is seen only when this one wakes up.
+                while not stopped.wait(STOP_LOOK_SECONDS):
+                    continue
     with rooms.database.reader() as connection:
         return [state.as_json() for state in campaigns.list_all(connection) if state.campaign in begun]
 
@@ -238,36 +241,17 @@ def threads(rooms: Rooms) -> Iterator[None]:
         yield
 
 
-@contextmanager
-def opened(rooms: Rooms) -> Iterator[Sending]:
-    """What sending needs, around SendGrid. Raises NewsletterError without a usable key."""
-    transport = SendGrid.of(rooms.settings)
-    try:
-        yield Sending(
-            rooms.database,
-            rooms.settings,
-            rooms.tokens,
-            rooms.doors,
-            transport,
-            rooms.now,
-            instance=rooms.home.instance,
-        )
-    finally:
-        transport.close()
-
-
-def deadline_of(rooms: Rooms) -> timedelta:
-    """How long a call may last."""
-    return timedelta(seconds=rooms.settings.sendgrid.deadline_seconds)
-
-
-def evidence(rooms: Rooms, campaign: int) -> list[str]:
-    """What is known about the held letters of a campaign, a line for each call."""
+def evidence(rooms: Rooms, campaign: int) -> list[dict[str, Any]]:
+    """What is known about the held letters of a campaign, for each call; `said` is a line for a person."""
     with rooms.database.reader() as connection:
         return [
-            f"{doubt.letters:,} of '{doubt.edition}', called {doubt.started_at:%Y-%m-%d %H:%M:%S} UTC: "
-            f"{doubt.detail or 'no answer was seen'}"
-            for doubt in reconcile.doubts(connection, campaign)
+            each.as_json()
+            | {
+                "line": f"{each.doubt.letters:,} of '{each.doubt.edition}', called "
+                f"{each.doubt.started_at:%Y-%m-%d %H:%M:%S} UTC: "
+                f"{each.doubt.detail or 'no answer was seen'}; {each.in_words}"
+            }
+            for each in silence.evidence(connection, campaign, rooms.now())
         ]
 
 

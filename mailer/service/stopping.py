@@ -7,7 +7,7 @@ from typing import Any
 from mailer.delivery import campaigns, fences
 from mailer.delivery.care import care, is_being_cancelled
 from mailer.delivery.owners import new_owner
-from mailer.service import sending
+from mailer.service import outgoing
 from mailer.service.rooms import Rooms
 
 Progress = Callable[[dict[str, Any]], None]
@@ -44,10 +44,10 @@ def cancel(rooms: Rooms, campaign: int, on_progress: Progress | None = None) -> 
     with rooms.database.ledger() as connection:
         now = rooms.now()
         campaigns.cancel(connection, campaign, now)
-        fences.withdraw(connection, campaign, now, sending.deadline_of(rooms))
+        fences.withdraw(connection, campaign, now, outgoing.deadline_of(rooms))
     if _is_under_way(rooms, campaign):
         owner = new_owner()
-        with sending.opened(rooms) as ready:
+        with outgoing.opened(rooms) as ready:
             while _is_under_way(rooms, campaign):
                 if on_progress is not None:
                     on_progress(status(rooms, campaign))
