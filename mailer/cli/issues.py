@@ -10,6 +10,7 @@ from mailer.cli.options import ConfigOption, JsonOption, comma_list, opened
 from subscribers.errors import NewsletterError
 
 if TYPE_CHECKING:
+    from mailer.service import Mailer
     from mailer.service.composition import Composition
 
 # Most warnings are the same in every edition: a few names do.
@@ -35,6 +36,7 @@ def import_issue(
     with opened(config) as mailer:
         report = mailer.import_issue(file, slug=slug)
         document = report.as_json()
+        _warn_of_older_plan(mailer, document)
         if json:
             output.emit(document)
             return
@@ -56,6 +58,16 @@ def import_issue(
         )
         _say_remarks(document, file)
         output.say(f"Next: [bold]mailer compose {name}[/]")
+
+
+def _warn_of_older_plan(mailer: "Mailer", document: dict[str, Any]) -> None:
+    """A planned campaign keeps the revision it was planned with."""
+    planned = next(row["planned"] for row in mailer.issues() if row["issue"] == document["issue"])
+    if planned is not None and planned["revision"] != document["revision"]:
+        output.warn(
+            f"campaign {planned['campaign']}, planned for {planned['due']['civil']}, goes with revision "
+            f"{planned['revision']}; 'mailer approve {document['issue']}' lets it go with this one."
+        )
 
 
 def _topics_in_words(topics: list[str], suggested: bool, names: dict[str, str]) -> str:
@@ -84,7 +96,7 @@ def list_issues(config: ConfigOption = None, json: JsonOption = False) -> None:
             output.say("No issue yet. Next: [bold]mailer import examples/week-04.md[/]")
             return
         output.table(
-            ("Issue", "Kind", "Revision", "Stories", "Saved", "Sent"),
+            ("Issue", "Kind", "Revision", "Stories", "Saved", "Sent", "Mark", "Planned"),
             [
                 (
                     row["issue"],
@@ -93,11 +105,21 @@ def list_issues(config: ConfigOption = None, json: JsonOption = False) -> None:
                     row["stories"],
                     row["saved"][:16],
                     "sent" if row["is_sent"] else "–",
+                    row["mark"] or "–",
+                    _planned(row),
                 )
                 for row in rows
             ],
             right=(2, 3),
         )
+
+
+def _planned(row: dict[str, Any]) -> str:
+    """ "2026-04-10 07:30, revision 1": a newer draft stays out of it."""
+    if row["planned"] is None:
+        return "–"
+    older = row["planned"]["revision"] != row["revision"]
+    return f"{row['planned']['due']['civil']}" + (f", revision {row['planned']['revision']}" if older else "")
 
 
 def compose(

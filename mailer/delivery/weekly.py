@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, delete, exists, or_, select, update
+from sqlalchemy import ColumnElement, Connection, delete, exists, select, update
 
 from mailer.config import Settings
 from mailer.delivery import civil as civils
@@ -158,31 +158,33 @@ def has_campaign(connection: Connection, occurrence_id: int) -> bool:
     return found.first() is not None
 
 
-def move_here(connection: Connection, occurrence: Occurrence) -> int | None:
+def move_here(connection: Connection, occurrence: Occurrence, latest: timedelta) -> int | None:
     """Bring a weekly campaign that waits elsewhere to the occurrence whose turn it is; its number.
 
-    It waits elsewhere after the configuration was changed, or a clock was far ahead.
+    It waits elsewhere after the configuration was changed, or the clock was wrong: far ahead when it was
+    planned, or so far back since that it was moved to a time before it was made.
     """
-    own = select(schedules.c.id).where(schedules.c.kind == ScheduleKind.WEEKLY)
     elsewhere = connection.execute(
-        select(campaigns.c.id)
+        select(campaigns.c.id, campaigns.c.created_at, occurrences.c.at, occurrences.c.state)
         .join(occurrences, occurrences.c.id == campaigns.c.occurrence_id)
+        .join(schedules, schedules.c.id == occurrences.c.schedule_id)
         .where(
-            campaigns.c.status == CampaignStatus.SCHEDULED,
-            occurrences.c.schedule_id.in_(own),
-            or_(occurrences.c.at > occurrence.at, occurrences.c.state == OccurrenceState.SKIPPED),
+            campaigns.c.status.in_((CampaignStatus.SCHEDULED, CampaignStatus.MISSED)),
+            campaigns.c.frozen_at.is_(None),
+            schedules.c.kind == ScheduleKind.WEEKLY,
         )
         .order_by(campaigns.c.id)
-        .limit(1)
-    ).scalar_one_or_none()
-    if elsewhere is None:
-        return None
-    moved = connection.execute(
-        update(campaigns)
-        .where(campaigns.c.id == elsewhere, campaigns.c.status == CampaignStatus.SCHEDULED)
-        .values(occurrence_id=occurrence.id)
-    )
-    return int(elsewhere) if moved.rowcount == 1 else None
+    ).all()
+    for row in elsewhere:
+        is_unplanned = row.state == OccurrenceState.SKIPPED
+        if is_unplanned or row.at > occurrence.at or row.at < row.created_at - latest:
+            moved = connection.execute(
+                update(campaigns)
+                .where(campaigns.c.id == row.id, campaigns.c.frozen_at.is_(None))
+                .values(occurrence_id=occurrence.id, status=CampaignStatus.SCHEDULED)
+            )
+            return int(row.id) if moved.rowcount == 1 else None
+    return None
 
 
 def remind(connection: Connection, occurrence: Occurrence, now: datetime, *, is_taken: bool) -> None:

@@ -113,22 +113,28 @@ def _local(rooms: Rooms, planned: PlannedCampaign, instant: Instant) -> When:
     too_late = [time for time in past if time.instant.at < now - latest]
     if too_late:
         raise NewsletterError(
-            f"in {_zones(too_late)} {in_words(instant.civil)} was more than "
+            f"in {_zones(too_late)}: {in_words(instant.civil)} was more than "
             f"{rooms.settings.schedule.latest} ago.",
             field="at",
             cure="Name a later time, leave --local out, or raise [schedule] latest.",
         )
-    remarks = [f"In {_zones(past)} it is past: they get it at once."] if past else []
+    remarks = [f"In {_zones(past)}: it is past there, and they get it at once."] if past else []
     remarks += [time.instant.remark for time in times if time.instant.remark]
     first = min((time.instant.at for time in times), default=instant.at)
     return When(instant, max(first, now), True, tuple(remarks))
 
 
 def _zones(times: Sequence[ZoneTime]) -> str:
-    readers = sum(time.readers for time in times)
-    named = ", ".join(f"{time.zone} ({time.readers:,})" for time in times[:ZONES_NAMED])
-    more = f" and {len(times) - ZONES_NAMED} more zones" if len(times) > ZONES_NAMED else ""
-    return f"{named}{more}, {readers:,} readers in all,"
+    """ "Asia/Tokyo (1 reader), Asia/Kolkata (12 readers), 13 in all"."""
+    named = [
+        f"{time.zone} ({time.readers:,} reader{'s' if time.readers != 1 else ''})"
+        for time in times[:ZONES_NAMED]
+    ]
+    if len(times) > ZONES_NAMED:
+        named.append(f"{len(times) - ZONES_NAMED} more zones")
+    if len(times) > 1:
+        named.append(f"{sum(time.readers for time in times):,} in all")
+    return ", ".join(named)
 
 
 # -- approval ---------------------------------------------------------------------------------------
@@ -229,13 +235,18 @@ def _remarks(connection: Connection, rooms: Rooms, rule: tuple[str, str] | None,
     return remarks
 
 
-def planned_of(rooms: Rooms) -> dict[str, campaigns.CampaignState]:
-    """The campaigns that wait for their time, by issue."""
+def planned_of(rooms: Rooms) -> dict[str, dict[str, Any]]:
+    """The campaign of each issue that waits for its time."""
     with rooms.database.reader() as connection:
         return {
-            state.issue: state
+            state.issue: {
+                "campaign": state.campaign,
+                "status": state.status,
+                "revision": state.revision,
+                "due": state.due.as_json(),
+            }
             for state in campaigns.list_all(connection)
-            if state.due is not None and state.status not in campaigns.FINAL
+            if state.due is not None and not state.frozen and state.status not in campaigns.FINAL
         }
 
 
