@@ -96,7 +96,7 @@ def list_issues(config: ConfigOption = None, json: JsonOption = False) -> None:
             output.say("No issue yet. Next: [bold]mailer import examples/week-04.md[/]")
             return
         output.table(
-            ("Issue", "Kind", "Revision", "Stories", "Saved", "Sent", "Mark", "Planned"),
+            ("Issue", "Kind", "Revision", "Stories", "Saved", "Sent", "Mark"),
             [
                 (
                     row["issue"],
@@ -106,20 +106,25 @@ def list_issues(config: ConfigOption = None, json: JsonOption = False) -> None:
                     row["saved"][:16],
                     "sent" if row["is_sent"] else "–",
                     row["mark"] or "–",
-                    _planned(row),
                 )
                 for row in rows
             ],
             right=(2, 3),
         )
+        for row in rows:
+            if row["planned"] is not None:
+                output.say(_planned(row))
 
 
 def _planned(row: dict[str, Any]) -> str:
-    """ "2026-04-10 07:30, revision 1": a newer draft stays out of it."""
-    if row["planned"] is None:
-        return "–"
-    older = row["planned"]["revision"] != row["revision"]
-    return f"{row['planned']['due']['civil']}" + (f", revision {row['planned']['revision']}" if older else "")
+    """When it goes, and with which revision: a newer draft stays out."""
+    planned = row["planned"]
+    with_revision = f"with revision {planned['revision']}"
+    newer = (
+        f"; {row['revision']} is newer and no part of it" if planned["revision"] != row["revision"] else ""
+    )
+    said = f"{row['issue']} is planned for {planned['due']['civil']} {with_revision}{newer}"
+    return output.plain(f"{said} (campaign {planned['campaign']}, {planned['status']})")
 
 
 def compose(

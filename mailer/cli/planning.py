@@ -1,12 +1,11 @@
 """Commands about time and approval: ready, approve, schedule."""
 
-from datetime import datetime
 from typing import Any
 
 from mailer.cli import output
 from mailer.cli.issues import IssueArgument
 from mailer.cli.options import ConfigOption, JsonOption, opened
-from mailer.cli.sending import due_in_words
+from mailer.cli.sending import due_in_words, of_older_revision
 
 
 def ready(issue: IssueArgument, config: ConfigOption = None, json: JsonOption = False) -> None:
@@ -54,29 +53,23 @@ def schedule(config: ConfigOption = None, json: JsonOption = False) -> None:
         if not plan["next"]:
             output.say("Nothing is planned. Next: [bold]mailer send ISSUE --at WHEN[/]")
         output.table(
-            ("Planned for", "UTC", "Issue", "", "Status"),
+            ("Planned for", "Issue", "", "Status"),
             [
                 (
                     due_in_words(line),
-                    f"{datetime.fromisoformat(line['at']):%Y-%m-%d %H:%M}",
-                    _what(line),
+                    line["issue"] or "the next approved issue",
                     line["campaign"] or "",
                     line["status"] or "nothing approved yet",
                 )
                 for line in plan["next"]
             ],
-            right=(3,),
+            right=(2,),
         )
         for line in plan["next"]:
+            if line["revision"] != line["newest_revision"]:
+                output.say(f"Campaign {line['campaign']}: {of_older_revision(line)}")
             if line["remark"]:
                 output.say(output.plain(line["remark"]))
         for each in plan["approved"]:
             said = f"{each['issue']} (revision {each['revision']}) is approved by {each['by']}"
             output.say(output.plain(f"{said}, and waits for its week."))
-
-
-def _what(line: dict[str, Any]) -> str:
-    if line["issue"] is None:
-        return "the next approved issue"
-    newer = f"; {line['newest_revision']} is newer" if line["newest_revision"] != line["revision"] else ""
-    return f"{line['issue']} (revision {line['revision']}{newer})"

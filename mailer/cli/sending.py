@@ -99,10 +99,7 @@ def _show_plan(status: dict[str, Any]) -> None:
         first = "the first readers: " if status["due"]["is_local"] else ""
         output.say(f"  planned for {due_in_words(status['due'])} ({first}{at})")
     if status["newest_revision"] != status["revision"]:
-        output.say(
-            f"  [yellow]it goes with revision {status['revision']}[/]; "
-            f"revision {status['newest_revision']} is newer and no part of it"
-        )
+        output.say(f"  [yellow]{of_older_revision(status)}[/]")
     if status["status"] == "missed":
         output.say("  [yellow]it missed its time[/] (\\[schedule] latest) and does not go by itself any more")
         number = status["campaign"]
@@ -169,7 +166,6 @@ def _table(rows: list[dict[str, Any]]) -> None:
                 row["campaign"],
                 row["issue"],
                 row["status"],
-                _planned(row),
                 *(
                     f"{row[part]:,}"
                     for part in ("frozen", "waiting", "accepted", "rejected", "withheld", "held")
@@ -177,13 +173,21 @@ def _table(rows: list[dict[str, Any]]) -> None:
             )
             for row in rows
         ],
-        right=(0, 4, 5, 6, 7, 8, 9),
+        right=(0, 3, 4, 5, 6, 7, 8),
     )
+    for row in rows:
+        if row["due"] is not None and row["status"] in ("scheduled", "paused", "missed", "preparing"):
+            output.say(f"Campaign {row['campaign']} is planned for {due_in_words(row['due'])}")
+        if row["newest_revision"] != row["revision"]:
+            output.say(f"Campaign {row['campaign']}: {of_older_revision(row)}")
 
 
-def _planned(row: dict[str, Any]) -> str:
-    older = f", revision {row['revision']}" if row["newest_revision"] != row["revision"] else ""
-    return (due_in_words(row["due"]) if row["due"] else "–") + older
+def of_older_revision(row: dict[str, Any]) -> str:
+    """ "it goes with revision 1; revision 2 is newer and no part of it"."""
+    return (
+        f"it goes with revision {row['revision']}; "
+        f"revision {row['newest_revision']} is newer and no part of it"
+    )
 
 
 def status(

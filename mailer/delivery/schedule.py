@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, and_, func, insert, or_, select, update
+from sqlalchemy import Connection, and_, exists, func, insert, or_, select, update
 
 from mailer.config import Settings
 from mailer.config_tables import duration_of
@@ -205,6 +205,8 @@ def move_local(connection: Connection, occurrence_id: int, times: list[ZoneTime]
 
 def upcoming(connection: Connection) -> list[Mapping[str, Any]]:
     """Occurrences that are pending, with their campaign if they have one, soonest first."""
+    any_campaign = campaigns.alias()
+    was_taken = exists().where(any_campaign.c.occurrence_id == occurrences.c.id)
     rows = connection.execute(
         select(
             occurrences.c.id,
@@ -226,7 +228,7 @@ def upcoming(connection: Connection) -> list[Mapping[str, Any]]:
         )
         .where(
             occurrences.c.state.in_((OccurrenceState.PENDING, OccurrenceState.MISSED)),
-            or_(campaigns.c.id.is_not(None), schedules.c.ended_at.is_(None)),
+            or_(campaigns.c.id.is_not(None), and_(schedules.c.ended_at.is_(None), ~was_taken)),
         )
         .order_by(occurrences.c.at, occurrences.c.id)
     )
