@@ -1,4 +1,6 @@
-"""The calls that fences need: an id to begin with, and its cancelling. Outside of every transaction.
+"""The calls that fences need: an id to begin with, and its cancelling; and those for the seeds.
+
+Outside of every transaction.
 
 States: those of `fences`, which writes them. Whoever dies here leaves an id that was never used, or a cancel
 that another asks for again; both are harmless.
@@ -10,7 +12,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, select
 
-from mailer.delivery import fences
+from mailer.delivery import fences, seeds
 from mailer.delivery.fences import Fence
 from mailer.delivery.needs import Sending
 from mailer.delivery.timing import FENCE_ENDS
@@ -59,8 +61,28 @@ def fence_for(sending: Sending, campaign_id: int, chunk_id: int, send_at: dateti
     return opened or NoFence(until_its_time=True)
 
 
+def next_care(connection: Connection, sending: Sending, now: datetime) -> datetime | None:
+    """When `care` has something to do; None: nothing that the clock alone brings."""
+    due = fences.next_care(connection, now, sending.deadline)
+    if not sending.settings.sending.seed_list:
+        return due
+    return min((at for at in (due, seeds.next_due(connection)) if at is not None), default=None)
+
+
 def care(sending: Sending, owner: str) -> bool:
-    """End what is over, and cancel one fence that is to be; whether anything changed."""
+    """Send seeds what is due, end what is over, cancel one fence that is to be; whether anything was done."""
+    has_sent = _is_for_seeds(sending) and seeds.send_due(sending)
+    return _end_fences(sending, owner) or has_sent
+
+
+def _is_for_seeds(sending: Sending) -> bool:
+    if not sending.settings.sending.seed_list:
+        return False
+    with sending.database.reader() as connection:
+        return is_home(connection, sending)
+
+
+def _end_fences(sending: Sending, owner: str) -> bool:
     with sending.database.ledger() as connection:
         if not is_home(connection, sending):
             return False

@@ -18,9 +18,9 @@ from sqlalchemy import ColumnElement, Connection, and_, bindparam, exists, func,
 from sqlalchemy.orm import aliased
 
 from mailer.delivery.answers import LONGEST_WAIT_SECONDS
-from mailer.delivery.timing import CLOCK_SLACK
+from mailer.delivery.timing import CLOCK_SLACK, SEED_LEAD
 from mailer.models import CampaignStatus, ChunkState
-from mailer.tables import campaigns, chunks, identities, occurrences, schedules
+from mailer.tables import campaigns, chunks, identities, occurrences, schedules, seed_letters
 
 # After so many calls in a row without an answer only one is made at a time.
 FAILURES_ALONE = 3
@@ -172,7 +172,7 @@ def _soonest(connection: Connection, column: Any, among: Any) -> datetime | None
 def mend_clock(connection: Connection, now: datetime, wait: timedelta) -> int:
     """Begin the grace of a campaign anew that was frozen by a clock far ahead. How many campaigns.
 
-    Planned ones keep their times: those do not depend on when the freeze was.
+    Planned ones keep their times: those do not depend on when the freeze was. `wait`: its length.
     """
     wrong = connection.execute(
         select(campaigns.c.id).where(
@@ -194,5 +194,10 @@ def mend_clock(connection: Connection, now: datetime, wait: timedelta) -> int:
                 update(chunks)
                 .where(chunks.c.campaign_id == campaign_id, chunks.c.not_before > now + wait)
                 .values(not_before=now + wait)
+            )
+            connection.execute(
+                update(seed_letters)
+                .where(seed_letters.c.campaign_id == campaign_id, seed_letters.c.not_before > now + wait)
+                .values(not_before=now + max(wait - SEED_LEAD, timedelta()))
             )
     return mended

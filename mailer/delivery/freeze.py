@@ -24,7 +24,7 @@ from sqlalchemy import (
 
 from mailer.config import Settings
 from mailer.database import Database, staged
-from mailer.delivery import letters_of, stage
+from mailer.delivery import letters_of, seeds, stage
 from mailer.delivery import plan as planning
 from mailer.delivery import timing as timings
 from mailer.delivery.body import draw_nonce
@@ -105,6 +105,8 @@ def freeze(
     """
     prepared: dict[str, _Prepared] = {}
     try:
+        with database.reader() as connection:
+            seeds.people_of(connection, settings)
         for _ in range(PREPARE_TRIES):
             with database.staging() as connection:
                 with staged(connection):
@@ -273,6 +275,8 @@ def _commit(
     _require_known_choices(connection, plan, settings)
     edition_ids = _insert_editions(connection, campaign_id, plan, prepared)
     _insert_chunks(connection, campaign_id, places, edition_ids)
+    if settings.sending.seed_list:
+        seeds.plan(connection, campaign_id, timings.of(connection, campaign_id), settings, now)
     _insert_stories(connection, campaign_id, plan)
     _insert_deliveries(connection, campaign_id, plan, settings)
     letters_of.blank_erased(connection, campaign_id)

@@ -35,20 +35,19 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import DBAPIError
 
-from mailer.config_tables import duration_of
 from mailer.delivery import claim as claiming
 from mailer.delivery import fences, lateness, limits, outcomes, reconcile, windows
 from mailer.delivery import timing as timings
 from mailer.delivery.body import FrozenEdition, build
 from mailer.delivery.campaigns import finish_all_done, finish_if_done, hold_back, withhold_if_cancelled
-from mailer.delivery.care import NoFence, care, fence_for, is_home
+from mailer.delivery.care import NoFence, care, fence_for, is_home, next_care
 from mailer.delivery.claim import Claim, Wish
 from mailer.delivery.fences import Fence
 from mailer.delivery.limits import Room
 from mailer.delivery.needs import Sending as Sending
 from mailer.delivery.schedule import latest_of
 from mailer.delivery.sorting import SortedOut, sort_out, waiting_letters
-from mailer.delivery.timing import FENCE_ENDS, Timing
+from mailer.delivery.timing import FENCE_ENDS, Timing, wait_of
 from mailer.delivery.transport import Answer, Call
 from mailer.models import CampaignStatus, ChunkState, Handover
 from mailer.tables import attempts, campaigns, chunks, deliveries, editions
@@ -120,7 +119,7 @@ def run_once(sending: Sending, owner: str, campaign_id: int | None = None) -> St
         lateness.miss(connection, latest_of(sending.settings), now)
         care_at = None
         if is_home(connection, sending):
-            care_at = fences.next_care(connection, now, sending.deadline)
+            care_at = next_care(connection, sending, now)
         is_care_due = care_at is not None and care_at <= now
         claim = None
         if not is_care_due:
@@ -129,7 +128,7 @@ def run_once(sending: Sending, owner: str, campaign_id: int | None = None) -> St
             reach(Point.CLAIMING)
         if claim is None and not is_care_due:
             finish_all_done(connection, now)
-            mended = claiming.mend_clock(connection, now, duration_of(sending.settings.sending.grace))
+            mended = claiming.mend_clock(connection, now, wait_of(sending.settings))
             if taken_over or mended:
                 return Step(Worked.SETTLED, campaign_id)
             wake_at = _wake_at(connection, sending, campaign_id, now, (care_at, room.frees_at))

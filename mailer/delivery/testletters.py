@@ -76,7 +76,7 @@ def send(
     for selection in selections:
         content = compose(issue, selection, settings)
         subject = f"[TEST] {content.label} · r{issue.revision} · {content.subject}"
-        call = _call(issue, content, full, subject, addresses, settings=settings, name=name)
+        call = call_for(issue, content, full, subject, addresses, settings=settings, name=name)
         answer = transport.submit(call)
         message_id = answer.message_id if isinstance(answer, Accepted) else None
         _log(database, issue, selection.key, subject, len(addresses), message_id, author=author, now=now)
@@ -118,7 +118,7 @@ def addresses_of(
     return addresses
 
 
-def _call(
+def call_for(
     issue: Issue,
     content: EditionContent,
     full: EditionContent,
@@ -128,6 +128,7 @@ def _call(
     settings: Settings,
     name: str,
 ) -> Call:
+    """One edition for these addresses, its links counting nothing, its unsubscribe opening nothing."""
     shown = plain_name(name)
     slots = Slots(draw_nonce(repr(content), repr(settings.newsletter), shown))
     rendered = _render(issue, content, full, slots, settings)

@@ -76,6 +76,12 @@ def of(connection: Connection, campaign_id: int) -> Timing | None:
     return Timing(row.at, bool(row.is_local), civil, row.zone, is_fenced)
 
 
+def wait_of(settings: Settings) -> timedelta:
+    """How long "send now" waits: its grace, and then for the seeds."""
+    seeds = SEED_LEAD if settings.sending.seed_list else timedelta()
+    return duration_of(settings.sending.grace) + seeds
+
+
 def claimable_from(
     timing: Timing | None, zones: Iterable[str | None], settings: Settings, now: datetime
 ) -> dict[str | None, datetime | None]:
@@ -84,5 +90,5 @@ def claimable_from(
         if timing.is_fenced:
             return dict.fromkeys(zones, timing.at - FENCE_LEAD)
         return {zone: timing.own_instant(zone) for zone in zones}
-    wait = duration_of(settings.sending.grace)
+    wait = wait_of(settings)
     return dict.fromkeys(zones, now + wait if wait else None)

@@ -46,7 +46,7 @@ def tend(rooms: Rooms, now: datetime) -> None:
             return
         reconcile.settle_seen(connection)
         silence.resend(connection, rooms.settings, now)
-        care_at = fences.next_care(connection, now, deadline_of(rooms))
-    if care_at is not None and care_at <= now:
+        is_wanted = fences.next_care(connection, now, deadline_of(rooms)) is not None
+    if is_wanted or rooms.settings.sending.seed_list:
         with opened(rooms) as ready:
             care(ready, new_owner())

@@ -9,7 +9,17 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from mailer.delivery import approval, campaigns, engine, freeze, preflight, reconcile, silence, testletters
+from mailer.delivery import (
+    approval,
+    campaigns,
+    engine,
+    freeze,
+    preflight,
+    reconcile,
+    seeds,
+    silence,
+    testletters,
+)
 from mailer.delivery.audience import Audience
 from mailer.delivery.campaigns import CampaignState, UnfinishedCampaign
 from mailer.delivery.engine import Engine
@@ -44,6 +54,7 @@ def require_ready(rooms: Rooms) -> None:
     preflight.require_ready(rooms.settings)
     with rooms.database.reader() as connection:
         identity.require_home(connection, rooms.home)
+        seeds.people_of(connection, rooms.settings)
     SendGrid.of(rooms.settings).close()  # no key: refused before anything is frozen
 
 

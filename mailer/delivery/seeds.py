@@ -1,0 +1,200 @@
+"""The seed list: a few people who get every edition before everybody else, and can still say stop.
+
+A seed's letter is a test letter in all but its subject: its links count nothing, its unsubscribe opens no
+door, and no number knows of it. Each edition of a campaign is handed over to them at most once: whoever dies
+in the middle leaves a letter that is not sent again.
+
+States read and written here (seed_letter): `plan` -> waiting, with the freeze · `_claim` waiting -> claimed ·
+`send_due` claimed -> accepted | refused | uncertain, or waiting again on proof that it was not taken;
+claimed for longer than a call may last -> uncertain
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import ColumnElement, Connection, and_, func, insert, literal, select, update
+
+from mailer.config import Settings
+from mailer.config_tables import duration_of
+from mailer.delivery.audience import is_allowed
+from mailer.delivery.needs import Sending
+from mailer.delivery.testletters import call_for
+from mailer.delivery.timing import SEED_LEAD, Timing
+from mailer.delivery.transport import Accepted, Answer, Busy, Call, NotSent, Stopped, Uncertain
+from mailer.editions.compose import compose, whole
+from mailer.editions.content import Selection
+from mailer.house_models import SeedState
+from mailer.issues.store import load_revision
+from mailer.models import CampaignStatus
+from mailer.tables import campaigns, editions, list_members, seed_letters, subscribers, suppressions
+from subscribers import lists
+from subscribers.addresses import Address, parse_address
+from subscribers.errors import NewsletterError
+from subscribers.models import SubscriberStatus
+
+# One call takes no more.
+PEOPLE_MAX = 1_000
+# What was surely not taken is tried again after this.
+AGAIN_AFTER = timedelta(seconds=30)
+
+
+def people_of(connection: Connection, settings: Settings) -> list[Address]:
+    """Those of the seed list who may be mailed now. Raises NewsletterError when there is no such list."""
+    name = settings.sending.seed_list
+    if not name:
+        return []
+    try:
+        found = lists.get(connection, name)
+    except NewsletterError as error:
+        raise NewsletterError(
+            f"there is no list '{name}' to send to before everybody else.",
+            field="[sending] seed_list",
+            cure=error.cure,
+        ) from None
+    rows = connection.execute(
+        select(subscribers.c.email)
+        .join(list_members, list_members.c.subscriber_id == subscribers.c.id)
+        .outerjoin(suppressions, suppressions.c.key_hash == subscribers.c.key_hash)
+        .where(
+            list_members.c.list_id == found.id,
+            subscribers.c.status == SubscriberStatus.ACTIVE,
+            suppressions.c.key_hash.is_(None),
+        )
+        .order_by(subscribers.c.id)
+    ).scalars()
+    only_to = settings.sending.only_to
+    allowed = [email for email in rows if not only_to or is_allowed(email, only_to)]
+    if len(allowed) > PEOPLE_MAX:
+        raise NewsletterError(
+            f"the list '{name}' has {len(allowed):,} people; {PEOPLE_MAX:,} at most look before all others.",
+            field="[sending] seed_list",
+            cure="Name a smaller list.",
+        )
+    return [parse_address(email) for email in allowed]
+
+
+def plan(
+    connection: Connection, campaign_id: int, timing: Timing | None, settings: Settings, now: datetime
+) -> None:
+    """Every edition of a campaign just frozen is for the seeds first."""
+    grace = duration_of(settings.sending.grace)
+    not_before = now + grace if timing is None else timing.at - SEED_LEAD
+    connection.execute(
+        insert(seed_letters).from_select(
+            ["campaign_id", "edition_id", "state", "not_before", "detail"],
+            select(
+                editions.c.campaign_id,
+                editions.c.id,
+                literal(str(SeedState.WAITING)),
+                literal(not_before, seed_letters.c.not_before.type),
+                literal(""),
+            ).where(editions.c.campaign_id == campaign_id),
+            include_defaults=False,
+        )
+    )
+
+
+def next_due(connection: Connection) -> datetime | None:
+    """When the next edition is to go to the seeds; None: none is."""
+    found: datetime | None = connection.execute(
+        select(func.min(seed_letters.c.not_before))
+        .join(campaigns, campaigns.c.id == seed_letters.c.campaign_id)
+        .where(seed_letters.c.state == SeedState.WAITING, campaigns.c.status == CampaignStatus.SENDING)
+    ).scalar_one()
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Claimed:
+    campaign_id: int
+    edition_id: int
+
+
+def send_due(sending: Sending) -> bool:
+    """Hand one edition over to the seeds, if one is due; whether one was."""
+    with sending.database.ledger() as connection:
+        now = sending.clock()
+        _forget_the_dead(connection, now - sending.longest_lease)
+        claimed = _claim(connection, now)
+        call = None if claimed is None else _call(connection, claimed, sending.settings)
+    if claimed is None:
+        return False
+    answer = sending.transport.submit(call) if call is not None else None
+    with sending.database.ledger() as connection:
+        _record(connection, claimed, answer, sending.clock())
+    return True
+
+
+def _claim(connection: Connection, now: datetime) -> _Claimed | None:
+    next_one = (
+        select(seed_letters.c.campaign_id, seed_letters.c.edition_id)
+        .join(campaigns, campaigns.c.id == seed_letters.c.campaign_id)
+        .where(
+            seed_letters.c.state == SeedState.WAITING,
+            seed_letters.c.not_before <= now,
+            campaigns.c.status == CampaignStatus.SENDING,
+        )
+        .order_by(seed_letters.c.edition_id)
+        .limit(1)
+    )
+    row = connection.execute(next_one).one_or_none()
+    if row is None:
+        return None
+    changed = connection.execute(
+        update(seed_letters)
+        .where(_is(row.campaign_id, row.edition_id), seed_letters.c.state == SeedState.WAITING)
+        .values(state=SeedState.CLAIMED, claimed_at=now)
+    )
+    return _Claimed(row.campaign_id, row.edition_id) if changed.rowcount == 1 else None
+
+
+def _call(connection: Connection, claimed: _Claimed, settings: Settings) -> Call | None:
+    """The letter of an edition, with its true subject; None where there is nobody to get it."""
+    addresses = people_of(connection, settings)
+    if not addresses:
+        return None
+    row = connection.execute(
+        select(editions, campaigns.c.revision_id)
+        .join(campaigns, campaigns.c.id == editions.c.campaign_id)
+        .where(editions.c.id == claimed.edition_id)
+    ).one()
+    issue = load_revision(connection, row.revision_id, settings)
+    selection = Selection(
+        row.key, tuple(row.topics), tuple(row.stories), tuple(row.topic_stories), row.key == "full"
+    )
+    content = compose(issue, selection, settings)
+    return call_for(
+        issue, content, whole(issue, settings), row.subject, addresses, settings=settings, name=""
+    )
+
+
+def _record(connection: Connection, claimed: _Claimed, answer: Answer | None, now: datetime) -> None:
+    values: dict[str, object]
+    if answer is None:
+        values = {"state": SeedState.REFUSED, "detail": "nobody of the list may be mailed"}
+    elif isinstance(answer, Accepted):
+        values = {"state": SeedState.ACCEPTED}
+    elif isinstance(answer, NotSent | Busy):
+        values = {"state": SeedState.WAITING, "not_before": now + AGAIN_AFTER, "detail": answer.detail}
+    elif isinstance(answer, Uncertain):
+        values = {"state": SeedState.UNCERTAIN, "detail": answer.detail}
+    else:
+        detail = answer.reason if isinstance(answer, Stopped) else answer.detail
+        values = {"state": SeedState.REFUSED, "detail": detail}
+    connection.execute(
+        update(seed_letters)
+        .where(_is(claimed.campaign_id, claimed.edition_id), seed_letters.c.state == SeedState.CLAIMED)
+        .values(**values)
+    )
+
+
+def _forget_the_dead(connection: Connection, before: datetime) -> None:
+    connection.execute(
+        update(seed_letters)
+        .where(seed_letters.c.state == SeedState.CLAIMED, seed_letters.c.claimed_at < before)
+        .values(state=SeedState.UNCERTAIN, detail="whoever made the call is gone")
+    )
+
+
+def _is(campaign_id: int, edition_id: int) -> ColumnElement[bool]:
+    return and_(seed_letters.c.campaign_id == campaign_id, seed_letters.c.edition_id == edition_id)
