@@ -112,16 +112,17 @@ def _prepare_server(engine: Engine, *, full_sync: bool, writes: bool, waits: boo
 
     @event.listens_for(engine, "connect")
     def _connect(connection: Any, _record: Any) -> None:
-        with connection.cursor() as cursor:
-            cursor.execute("SET TIME ZONE 'UTC'")  # else a day would begin at the server's midnight
-            cursor.execute(f"SET lock_timeout = {LOCK_TIMEOUT_MS}")
-            cursor.execute(f"SET synchronous_commit = {'on' if full_sync else 'off'}")
-            cursor.execute("SET jit = off")  # compiling costs more than our longest counts
-            cursor.execute(f"SET tcp_keepalives_idle = {STANDSTILL_SECONDS // 2}")
-            cursor.execute(f"SET tcp_keepalives_interval = {STANDSTILL_SECONDS // 6}")
-            cursor.execute("SET tcp_keepalives_count = 3")
-            if writes:
-                cursor.execute(f"SET idle_in_transaction_session_timeout = '{STANDSTILL_SECONDS}s'")
+        settings = {
+            "timezone": "UTC",  # else a day would begin at the server's midnight
+            "lock_timeout": f"{LOCK_TIMEOUT_MS}ms",
+            "synchronous_commit": "on" if full_sync else "off",
+            "jit": "off",  # compiling costs more than our longest counts
+            "tcp_keepalives_idle": f"{STANDSTILL_SECONDS // 2}s",
+            "tcp_keepalives_interval": f"{STANDSTILL_SECONDS // 6}s",
+            "tcp_keepalives_count": "3",
+            "idle_in_transaction_session_timeout": f"{STANDSTILL_SECONDS if writes else 0}s",
+        }
+        connection.execute("; ".join(f"SET {name} = '{value}'" for name, value in settings.items()))
         connection.commit()
         connection.adapters.register_dumper(str, _texts())
 
