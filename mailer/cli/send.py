@@ -59,6 +59,7 @@ def send(
         if at is not None:
             _plan(mailer, issue, chosen, at, zone, local=local, yes=yes, json=json)
             return
+        output.warn_if(mailer.closed_now())
         running = mailer.unfinished_campaign(issue)
         campaign = (
             _go_on(mailer, running, chosen, yes=yes)

@@ -305,6 +305,10 @@ class Mailer:
         planned = self.plan(issue, **audience)
         return self.schedule_planned(planned, self.when(planned, at, zone, local=local))
 
+    def closed_now(self) -> str | None:
+        """Why the hours for sending are over for now; None while they last."""
+        return scheduling.closed_now(self.rooms)
+
     def upcoming(self) -> dict[str, Any]:
         """What goes next, soonest first."""
         return scheduling.upcoming(self.rooms)

@@ -75,6 +75,16 @@ def plan(rooms: Rooms, planned: PlannedCampaign, chosen: When) -> int:
         )
 
 
+def closed_now(rooms: Rooms) -> str | None:
+    """Why nothing is handed over at this moment, and from when on it is; None while it is."""
+    why = windows.why_closed(rooms.settings, rooms.now())
+    if not why:
+        return None
+    opens = windows.next_open(rooms.settings, rooms.now())
+    until = in_words(opens.astimezone(rooms.settings.zone)) if opens else "it is changed"
+    return f"{why}: nothing is handed over until {until}."
+
+
 def _past(rooms: Rooms, planned: PlannedCampaign, instant: Instant) -> NewsletterError:
     there = in_words(rooms.now().astimezone(zone_of(instant.zone)))
     return NewsletterError(

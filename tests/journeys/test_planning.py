@@ -15,11 +15,15 @@ from tests.journeys.conftest import Terminal
 
 PEOPLE = "email,name,topics\nada@example.com,Ada,car-t\nbob@example.com,Bob,all\n"
 PARIS = ZoneInfo("Europe/Paris")
+# Looked at once: a test that runs over midnight means one day.
+TODAY = datetime.now(PARIS)
+# A minute that is not now, and will not be before the test is over.
+OTHER_HOURS = "22:00-23:00" if TODAY.hour < 12 else "01:00-02:00"
 
 
 def civil(days: int, at: str = "07:30") -> str:
     """A time so many days from now, in the newsletter's zone."""
-    return f"{datetime.now(PARIS) + timedelta(days=days):%Y-%m-%d} {at}"
+    return f"{TODAY + timedelta(days=days):%Y-%m-%d} {at}"
 
 
 @pytest.fixture
@@ -85,6 +89,8 @@ def test_times_that_cannot_be_are_refused_with_their_cure(site: Path, terminal: 
     assert terminal("send", "week-04", "--at", civil(3)).code == 2, "nobody agreed"
     site_files.set_keys(site / "config.toml", {("schedule", "hours"): "09:00-17:00"})
     closed = terminal("send", "week-04", "--at", civil(3), "--yes")
+    site_files.set_keys(site / "config.toml", {("schedule", "hours"): OTHER_HOURS})
+    assert "nothing is handed over until" in terminal("send", "week-04").err
     assert closed.code == 1
     assert f'--at "{civil(3, "09:00")}"' in closed.err
 

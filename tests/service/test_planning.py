@@ -8,7 +8,7 @@ from mailer.config import Settings
 from mailer.database import Database
 from mailer.delivery import campaigns, lateness
 from mailer.models import CampaignStatus
-from mailer.service import sending
+from mailer.service import sending, ticking
 from subscribers.errors import NewsletterError
 from tests.delivery.steps import ledger, work
 from tests.service.planned_site import PlannedSite
@@ -138,6 +138,22 @@ def test_what_cannot_be_made_is_paused_with_its_reason(planned: PlannedSite) -> 
     with planned.database.ledger() as connection:
         campaigns.resume(connection, campaign, planned.clock.now)
     assert planned.tick() == [campaign]
+
+
+def test_a_freeze_that_was_broken_off_is_taken_up_and_one_under_way_is_left_alone(
+    planned: PlannedSite,
+) -> None:
+    campaign = planned.plan("2026-04-10 07:30")
+    planned.move_to("2026-04-10 06:50")
+    with planned.database.ledger() as connection:
+        assert lateness.begin(connection, campaign, planned.clock.now)
+        assert not lateness.begin(connection, campaign, planned.clock.now)
+    planned.clock.now += MINUTE / 2
+    ticking.tick(planned.rooms, planned.clock.now)
+    assert planned.status(campaign).status == CampaignStatus.PREPARING, "whoever began is at it"
+    planned.clock.now += MINUTE
+    ticking.tick(planned.rooms, planned.clock.now)
+    assert planned.status(campaign).status == CampaignStatus.SENDING
 
 
 def test_a_sender_that_nobody_may_use_pauses_it(planned: PlannedSite) -> None:
