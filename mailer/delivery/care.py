@@ -2,8 +2,8 @@
 
 Outside of every transaction.
 
-States: those of `fences`, which writes them. Whoever dies here leaves an id that was never used, or a cancel
-that another asks for again; both are harmless.
+States: those of `fences`, `withdrawal` and `seeds`, which write them. Whoever dies here leaves an id that was
+never used, or a cancel that another asks for again; both are harmless.
 """
 
 import logging
@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, select
 
-from mailer.delivery import fences, seeds
+from mailer.delivery import fences, seeds, withdrawal
 from mailer.delivery.fences import Fence
 from mailer.delivery.needs import Sending
 from mailer.delivery.timing import FENCE_ENDS
@@ -87,7 +87,7 @@ def _end_fences(sending: Sending, owner: str) -> bool:
         if not is_home(connection, sending):
             return False
         now = sending.clock()
-        swept = fences.sweep(connection, now, sending.deadline)
+        swept = withdrawal.sweep(connection, now, sending.deadline)
         due = fences.claim_due(connection, owner, now, sending.deadline)
     if due is None:
         return swept > 0
@@ -103,9 +103,9 @@ def _end_fences(sending: Sending, owner: str) -> bool:
             _log.warning("batch of fence %s: %s", due.id, answer.detail)
             fences.try_again(connection, due.id, now)
         elif max(now, answer.at or now) > due.send_at - CANCELS_UNTIL:
-            fences.give_up(connection, due.id, now)
+            withdrawal.give_up(connection, due.id, now)
         else:
-            fences.cancelled(connection, due.id, now)
+            withdrawal.cancelled(connection, due.id, now)
     return True
 
 

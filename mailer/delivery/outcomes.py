@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, and_, bindparam, func, insert, or_, select, update
 
 from mailer.config import Settings
-from mailer.delivery import fences, reconcile
+from mailer.delivery import fences, reconcile, withdrawal
 from mailer.delivery.campaigns import OPEN, finish_if_done, hold_back, pause_if_sending, withhold_if_cancelled
 from mailer.delivery.claim import FAILURES_ALONE
 from mailer.delivery.transport import (
@@ -92,7 +92,7 @@ def record(connection: Connection, answer: Answer, called: Called, now: datetime
     """Write down how a call ended, and what follows from it."""
     row = _chunk(connection, called)
     is_late_proof = row is None and not isinstance(answer, Accepted | Uncertain)
-    if row is None and not is_late_proof and fences.revoked(connection, [called.attempt_id]):
+    if row is None and not is_late_proof and withdrawal.revoked(connection, [called.attempt_id]):
         # Its fence was cancelled meanwhile, or may have been: that the call was taken says no more.
         return
     _end_attempt(connection, answer, called, now)

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from mailer.delivery import campaigns, fences
+from mailer.delivery import campaigns, fences, withdrawal
 from mailer.delivery.care import care, is_being_cancelled
 from mailer.delivery.owners import new_owner
 from mailer.service import outgoing
@@ -21,7 +21,7 @@ def status(rooms: Rooms, campaign: int) -> dict[str, Any]:
     with rooms.database.reader() as connection:
         shown = campaigns.status(connection, campaign).as_json()
         handed = fences.reach_of(connection, campaign, now)
-        went = fences.letters_that_went_anyway(connection, campaign)
+        went = withdrawal.letters_that_went_anyway(connection, campaign)
     return shown | {
         "revocable": handed.revocable,
         "beyond_reach": handed.beyond,

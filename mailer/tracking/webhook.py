@@ -15,7 +15,7 @@ from sqlalchemy import Connection, select
 from mailer import bulk
 from mailer.config import Settings
 from mailer.database import Database
-from mailer.delivery import fences, reconcile
+from mailer.delivery import reconcile, withdrawal
 from mailer.links import Purpose, Tokens
 from mailer.measuring import is_measured
 from mailer.models import Handover
@@ -127,14 +127,14 @@ def _store(
     if not new:
         return 0, 0
     letters = _letters_of(connection, new, tokens, settings)
-    revoked = fences.revoked(connection, {row.attempt_id for row in new if row.attempt_id})
+    revoked = withdrawal.revoked(connection, {row.attempt_id for row in new if row.attempt_id})
     made, effects = [], []
     for row, letter in zip(new, letters, strict=True):
         at = row.occurred_at or now
         made.append(_event_of(row, letter, at, now, settings) if letter else _stray(row, at, now, settings))
         if letter is not None:
             # That SendGrid had a call which was taken back says nothing of a letter's fate.
-            is_void = row.attempt_id in revoked and row.kind in fences.RECEIPTS
+            is_void = row.attempt_id in revoked and row.kind in withdrawal.RECEIPTS
             effect = replace(row.effect, fate=None) if is_void else row.effect
             effects.append(Consequence(letter.id, letter.subscriber_id, letter.key_hash, effect, at))
     bulk.insert_rows(connection, events, made)
@@ -233,12 +233,12 @@ def _bear_witness(
 ) -> None:
     """Tell the ledger of every doubtful call that these events prove to have gone."""
     # Of a call that was taken back, receipts prove nothing, and anything else that it went all the same.
-    if went := {row.attempt_id for row in rows if row.attempt_id and row.kind not in fences.RECEIPTS}:
-        fences.went_anyway(connection, went.intersection(revoked), now)
+    if went := {row.attempt_id for row in rows if row.attempt_id and row.kind not in withdrawal.RECEIPTS}:
+        withdrawal.went_anyway(connection, went.intersection(revoked), now)
     doubtful_letters, doubtful_attempts = set(), set()
     for row, letter in zip(rows, letters, strict=True):
         if row.attempt_id in revoked:
-            if row.kind not in fences.RECEIPTS:
+            if row.kind not in withdrawal.RECEIPTS:
                 doubtful_attempts.add(row.attempt_id)
             continue
         if letter is not None and letter.handover == Handover.ACCEPTED:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import func, select, update
 
-from mailer.delivery import campaigns, fences, reconcile
+from mailer.delivery import campaigns, fences, reconcile, withdrawal
 from mailer.delivery.care import care
 from mailer.delivery.send import Worked, run_once
 from mailer.delivery.transport import Accepted, Answer, BatchCancelled, BatchUnknown, NoBatch, Uncertain
@@ -145,7 +145,7 @@ def test_what_may_or_may_not_be_cancelled_is_held_whole(site: Site, is_cancelled
     assert ledger(site, campaign_id) == ("finished", 0, 0, 0, 0, 4)
     with site.database.ledger() as connection:
         ids = connection.execute(select(attempts.c.id)).scalars().all()
-        assert fences.revoked(connection, ids) == frozenset(ids)
+        assert withdrawal.revoked(connection, ids) == frozenset(ids)
         connection.execute(update(deliveries).where(deliveries.c.chunk_id == 1).values(fate="delivered"))
         assert reconcile.settle_seen(connection) == 1
     assert ledger(site, campaign_id) == ("finished", 0, 2, 0, 0, 2)
@@ -302,9 +302,9 @@ def test_a_letter_that_went_although_cancelled_is_shown_and_goes_no_second_time(
             select(attempts.c.id).order_by(attempts.c.started_at, attempts.c.chunk_id).limit(1)
         ).scalar_one()
         connection.execute(update(deliveries).where(deliveries.c.id == 1).values(fate="delivered"))
-        assert fences.went_anyway(connection, [first], site.clock.now) == 1
-        assert fences.went_anyway(connection, [first], site.clock.now) == 0
-        assert fences.letters_that_went_anyway(connection, campaign_id) == 2
+        assert withdrawal.went_anyway(connection, [first], site.clock.now) == 1
+        assert withdrawal.went_anyway(connection, [first], site.clock.now) == 0
+        assert withdrawal.letters_that_went_anyway(connection, campaign_id) == 2
     assert ledger(site, campaign_id) == ("paused", 2, 2, 0, 0, 2)
     with site.database.ledger() as connection:
         campaigns.resume(connection, campaign_id, site.clock.now)
