@@ -12,7 +12,7 @@ import structlog
 
 from mailer.clock import Clock
 from mailer.insight import counts
-from mailer.service import Mailer, alerts, erasing, keeping, ticking
+from mailer.service import Mailer, alerts, erasing, ticking
 from mailer.tracking import late, verdicts
 from mailer.web.server import WebServer
 
@@ -44,11 +44,6 @@ def clock_of(mailer: Mailer) -> Clock:
     clock.every(LATE_SECONDS, lambda now: late.link_late(mailer.database, now), name="link late events")
     clock.every(ticking.TICK_SECONDS, lambda now: ticking.tick(mailer.rooms, now), name="tick", at_once=True)
     clock.every(erasing.LOOK_SECONDS, lambda _now: erasing.empty_log(mailer.database), name="finish erasures")
-    clock.every(
-        keeping.BEAT.total_seconds(),
-        lambda now: keeping.tick(mailer.database, mailer.rooms.home, now),
-        name="keep the site",
-    )
     clock.every(ALERT_SECONDS, lambda now: alerts.tend(mailer.rooms, now), name="tend alerts")
     clock.every(COUNT_SECONDS, lambda now: counts.refresh(mailer.database, now=now), name="renew numbers")
     clock.every(LOG_SECONDS, lambda _now: mailer.database.tend_log(), name="bring the log home")

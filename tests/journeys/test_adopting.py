@@ -14,6 +14,7 @@ from mailer.tables import leavers, subscribers
 from subscribers import roster
 from tests.journeys.conftest import Terminal
 from tests.journeys.test_interrupted import copies
+from tests.kill.looking import until
 
 READERS = 12
 
@@ -35,6 +36,11 @@ def begun(ready: Path, terminal: Terminal) -> Path:
         campaign = mailer.start(mailer.plan("week-04"))
         mailer.pause(campaign)
     return ready
+
+
+def later() -> datetime:
+    """A tick that the snapshot of now does not know of."""
+    return datetime.now(UTC) + timedelta(minutes=5)
 
 
 def moved(site: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -80,7 +86,7 @@ def test_an_older_snapshot_put_back_in_place_is_noticed(
     database = begun / "data/mailer.db"
     shutil.copy(database, begun / "yesterday.db")
     with Mailer.open(begun / "config.toml") as mailer:
-        keeping.tick(mailer.database, mailer.rooms.home, datetime.now(UTC))
+        keeping.tick(mailer.database, mailer.rooms.home, later())
         assert mailer.homeless() is None
     for beside in begun.glob("data/mailer.db-*"):
         beside.unlink()
@@ -112,11 +118,11 @@ def test_who_left_after_the_snapshot_stays_away(ready: Path, terminal: Terminal)
     database = ready / "data/mailer.db"
     shutil.copy(database, ready / "yesterday.db")
     with Mailer.open(ready / "config.toml") as mailer:
-        keeping.tick(mailer.database, mailer.rooms.home, datetime.now(UTC))
+        keeping.tick(mailer.database, mailer.rooms.home, later())
         with mailer.database.ledger() as connection:
             person = roster.require(connection, "reader1@example.com")
             roster.unsubscribe(connection, person.id, now=datetime.now(UTC), source="test")
-        keeping.tick(mailer.database, mailer.rooms.home, datetime.now(UTC))
+        keeping.tick(mailer.database, mailer.rooms.home, later())
         with mailer.database.reader() as connection:
             assert connection.execute(select(leavers)).first() is None
         mailer.suppress(address="reader2@example.com", file=None)
@@ -156,3 +162,17 @@ def test_a_sqlite_database_has_one_folder(ready: Path, terminal: Terminal) -> No
     answer = terminal("adopt", "--join", "--yes", "--json")
     assert answer.code == 1
     assert "one folder" in answer.document["error"]["message"]
+
+
+def test_a_process_that_runs_stops_and_goes_on_by_itself(
+    begun: Path, sandbox: SandboxServer, terminal: Terminal
+) -> None:
+    """Its claims ask each time: taking the file away is enough, and so is `adopt`."""
+    (begun / "data/instance.json").unlink()
+    assert terminal("resume", "1").code == 0
+    with Mailer.open(begun / "config.toml") as mailer, mailer.sending_threads():
+        assert mailer.run_campaign(1)["accepted"] == 0
+        assert not copies(sandbox)
+        mailer.adopt()
+        until(lambda: mailer.status(1)["status"] == "finished")
+    assert set(copies(sandbox).values()) == {1}

@@ -10,7 +10,7 @@ from sqlalchemy import insert
 
 from mailer.config import Settings
 from mailer.database import Database
-from mailer.service import identity
+from mailer.service import identity, keeping
 from mailer.service.identity import Home
 from mailer.tables import campaigns, identities, issues, revisions
 
@@ -120,7 +120,9 @@ def test_two_databases_of_one_folder_live_beside_each_other(
         connection.execute(identities.delete())
     assert identity.found(database, home, lambda: now)
     before = home.instance()
+    keeping.tick(database, home, now)
     with database.ledger() as connection:
         connection.execute(identities.delete())
     assert identity.found(database, home, lambda: now)
     assert home.instance() == before
+    assert not keeping.disown_if_older(database, home)

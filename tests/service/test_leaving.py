@@ -2,6 +2,7 @@
 
 import stat
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -178,6 +179,44 @@ def test_another_unreadable_line_is_refused_by_its_number(
         list(leaving.read(home.leavers))
     assert (refused.value.line, refused.value.file) == (2, str(home.leavers))
     assert refused.value.cure
+
+
+def test_processes_that_write_at_once_lose_nobody(
+    settings: Settings, database: Database, add: Add, key: str, now: datetime
+) -> None:
+    home = Home.of(settings)
+    people = [add(f"reader-{number}@example.org") for number in range(24)]
+    # Databases of their own, as processes have.
+    others = [Database(settings.database_url) for _ in range(3)]
+
+    def leave(other: Database, mine: list[int]) -> None:
+        for person in mine:
+            with other.ledger() as connection:
+                roster.unsubscribe(connection, person, now=now, source="test")
+            leaving.bring(other, home.leavers, home.instance())
+
+    with ThreadPoolExecutor(3) as pool:
+        done = [pool.submit(leave, other, people[number::3]) for number, other in enumerate(others)]
+    for each, other in zip(done, others, strict=True):
+        each.result()
+        other.close()
+    written = {line.key_hash for line in leaving.read(home.leavers)}
+    assert written == {hash_of(f"reader-{number}@example.org", key) for number in range(24)}
+    assert noted(database) == []
+
+
+def test_a_log_that_cannot_be_written_keeps_nobody_from_leaving(
+    settings: Settings, database: Database, add: Add, now: datetime
+) -> None:
+    home = Home.of(settings)
+    home.leavers.mkdir()
+    with database.ledger() as connection:
+        roster.unsubscribe(connection, add_one(connection, "k", now), now=now, source="test")
+    leaving.bring_if_possible(database, home.leavers, home.instance())
+    assert len(noted(database)) == 1
+    home.leavers.rmdir()
+    leaving.bring_if_possible(database, home.leavers, home.instance())
+    assert noted(database) == []
 
 
 def test_a_missing_file_tells_of_nobody(tmp_path: Path) -> None:
