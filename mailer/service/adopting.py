@@ -9,7 +9,7 @@ from typing import Any
 from mailer import dialect
 from mailer.delivery import campaigns
 from mailer.models import CampaignStatus
-from mailer.service import erasing, identity, keeping, leaving
+from mailer.service import due, erasing, identity, keeping, leaving
 from mailer.service.rooms import Rooms
 from subscribers.errors import NewsletterError
 from subscribers.leavers import Replayed
@@ -64,6 +64,8 @@ def adopt(rooms: Rooms) -> None:
     keeping.accept_age(rooms.home)
     with rooms.database.ledger() as connection:
         identity.take(connection, rooms.home, rooms.now())
+    # A process that started before could not: what `[schedule] weekly` says holds from now on.
+    due.at_start(rooms)
 
 
 def join(rooms: Rooms) -> None:

@@ -168,6 +168,8 @@ def mark(rooms: Rooms, issue: Issue, kind: MarkKind) -> dict[str, Any]:
             if campaign is None:
                 campaign = _take_the_week(connection, rooms, stored.issue_id, now)
         state = campaigns.status(connection, campaign) if campaign is not None else None
+    if state is not None and state.revision != issue.revision:
+        campaign = state = None  # it is being prepared with what was approved before
     return {
         "issue": issue.slug,
         "revision": issue.revision,

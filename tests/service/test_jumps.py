@@ -15,7 +15,7 @@ from sqlalchemy import func, select
 from mailer.clock import Clock
 from mailer.config import Settings
 from mailer.database import Database
-from mailer.service import due, ticking
+from mailer.service import adopting, due, ticking
 from mailer.service.rooms import Rooms
 from mailer.tables import occurrences
 from tests.delivery.steps import ledger, work
@@ -262,3 +262,6 @@ def test_a_database_that_woke_up_elsewhere_plans_and_freezes_nothing(site: Plann
     assert site.tick() == []
     assert site.states() == {FRIDAY: "pending"}
     assert site.status(campaign).status == "scheduled"
+    adopting.adopt(site.rooms)
+    assert site.tick() == [campaign]
+    assert rows(site) == 2, "and the weekly rule holds"
