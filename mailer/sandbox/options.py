@@ -3,6 +3,7 @@
 Values only. `POST /sandbox/behaviour` changes them while it runs; nothing here is kept in its file.
 """
 
+import time
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
@@ -99,10 +100,16 @@ class SandboxOptions(BaseModel):
     rates: Rates = Rates()
     # Readers act within this time; a person asks for a second link only when there is room for a pause.
     spread_seconds: float = Field(default=0.0, ge=0)
+    # So far ahead of this machine's clock it lives: letters with a time of their own go the sooner.
+    clock_ahead_seconds: float = Field(default=0.0, ge=0)
     # How events arrive: in batches, some twice, out of order.
     batch_size: int = Field(default=100, ge=1, le=5000)
     duplicates: Share = 0.1
     shuffled: bool = True
+
+    def now(self) -> float:
+        """The time by the sandbox's clock, in Unix seconds."""
+        return time.time() + self.clock_ahead_seconds
 
     @field_validator("refuse_addresses")
     @classmethod

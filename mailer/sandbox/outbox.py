@@ -43,7 +43,7 @@ def body_of(payloads: Sequence[bytes]) -> bytes:
 
 def post_waiting(mailbox: Mailbox, signer: Signer, options: SandboxOptions, this_round: Round) -> Posted:
     """Post what waits, until all is taken or the round is over."""
-    rows = _waiting(mailbox, time.time())
+    rows = _waiting(mailbox, options.now())
     chance = random.Random(options.seed)  # noqa: S311 - play, not secrets
     order = [row["id"] for row in rows]
     payloads = {row["id"]: row["payload"].encode() for row in rows}

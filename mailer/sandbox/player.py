@@ -40,8 +40,6 @@ class Player:
     def _has_work(self) -> bool:
         state = self._sandbox.state
         waiting = "EXISTS (SELECT 1 FROM event WHERE posted_at IS NULL)" if state.options.webhook_url else "0"
-        unplayed = (
-            "EXISTS (SELECT 1 FROM letter WHERE played_at IS NULL AND coalesce(send_at, 0) <= unixepoch())"
-        )
-        found = state.mailbox.row(f"SELECT {waiting} OR {unplayed} AS work")
+        unplayed = "EXISTS (SELECT 1 FROM letter WHERE played_at IS NULL AND coalesce(send_at, 0) <= ?)"
+        found = state.mailbox.row(f"SELECT {waiting} OR {unplayed} AS work", (state.options.now(),))
         return bool(found and found["work"])

@@ -68,7 +68,7 @@ async def _read(request: Request) -> bytes | None:
 def _accept(request: Request, state: SandboxState, body: bytes | None) -> tuple[str | None, int]:
     """Check and store; the message id (None for sandbox_mode) and the number of personalizations."""
     options = state.options
-    now = time.time()
+    now = options.now()
     require(request, "mail.send", options)
     require_acceptable(request)
     content_type = request.headers.get("Content-Type", "").split(";")[0].strip().casefold()

@@ -3,7 +3,6 @@
 Writes fates, events and suppressions of the sandbox's own; asks nobody anything.
 """
 
-import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -52,7 +51,7 @@ class Stage:
 def set_stage(state: SandboxState, options: SandboxOptions) -> Stage:
     """Decide every due letter's fate, write its events, keep who will act."""
     stage = Stage()
-    now = time.time()
+    now = options.now()
     for page in _pages(_claim(state, now)):
         drawn = letters.find(
             state.mailbox,

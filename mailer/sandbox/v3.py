@@ -97,7 +97,7 @@ def _scopes(request: Request, state: SandboxState, _body: Any) -> Response:
 
 
 def _new_batch(_request: Request, state: SandboxState, _body: Any) -> Response:
-    return json_answer({"batch_id": state.mailbox.new_batch(time.time())}, 201)
+    return json_answer({"batch_id": state.mailbox.new_batch(state.options.now())}, 201)
 
 
 def _batch(request: Request, state: SandboxState, _body: Any) -> Response:
@@ -106,7 +106,7 @@ def _batch(request: Request, state: SandboxState, _body: Any) -> Response:
 
 def _known_batch(batch_id: object, state: SandboxState) -> Row:
     found = state.mailbox.batch(batch_id) if isinstance(batch_id, str) else None
-    if found is None or found["created"] < time.time() - BATCH_VALID_SECONDS:
+    if found is None or found["created"] < state.options.now() - BATCH_VALID_SECONDS:
         raise Refused(refuse(400, "invalid batch id", "batch_id"))
     return found
 
