@@ -18,7 +18,7 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, exists, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, exists, or_, select, update
 
 from mailer.config import Settings
 from mailer.delivery import schedule
@@ -37,37 +37,13 @@ UNPLANNED = "[schedule] weekly was ended, so that this campaign has no time to g
 _OPEN = (CampaignStatus.SCHEDULED, CampaignStatus.PAUSED, CampaignStatus.MISSED)
 
 
-def miss(connection: Connection, latest: timedelta, now: datetime) -> list[int]:
-    """Hold what is later than `[schedule] latest` until a person decides; the campaigns."""
+def _missing() -> Any:
+    """Planned campaigns of before `since` that were never begun."""
     too_late = exists().where(
         occurrences.c.id == campaigns.c.occurrence_id,
-        occurrences.c.at < now - latest,
+        occurrences.c.at < bindparam("since"),
         occurrences.c.state.in_((OccurrenceState.PENDING, OccurrenceState.RUNNING)),
     )
-    missed = connection.execute(
-        update(campaigns)
-        .where(
-            campaigns.c.occurrence_id.is_not(None),
-            campaigns.c.may_be_late.is_(False),
-            or_(
-                campaigns.c.status == CampaignStatus.SCHEDULED,
-                and_(
-                    campaigns.c.status == CampaignStatus.SENDING,
-                    campaigns.c.proven.is_(False),
-                    *_nothing_begun(now - latest),
-                ),
-            ),
-            too_late,
-        )
-        .values(status=CampaignStatus.MISSED)
-        .returning(campaigns.c.id, campaigns.c.occurrence_id)
-    ).all()
-    _settle(connection, (row.occurrence_id for row in missed), OccurrenceState.MISSED, now)
-    return [row.id for row in missed]
-
-
-def _nothing_begun(since: datetime) -> tuple[ColumnElement[bool], ...]:
-    """No call was ever begun, and of local ones some readers' time is longer ago than that."""
     was_begun = (
         select(attempts.c.id)
         .join(chunks, chunks.c.id == attempts.c.chunk_id)
@@ -77,14 +53,42 @@ def _nothing_begun(since: datetime) -> tuple[ColumnElement[bool], ...]:
     waits_so_long = exists().where(
         chunks.c.campaign_id == campaigns.c.id,
         chunks.c.state == ChunkState.WAITING,
-        chunks.c.not_before < since,
+        chunks.c.not_before < bindparam("since"),
     )
     local = (
         select(occurrences.c.id)
         .join(schedules, schedules.c.id == occurrences.c.schedule_id)
         .where(schedules.c.is_local)
     )
-    return ~was_begun, or_(campaigns.c.occurrence_id.not_in(local), waits_so_long)
+    frozen = and_(
+        campaigns.c.status == CampaignStatus.SENDING,
+        campaigns.c.proven.is_(False),
+        ~was_begun,
+        # The first of its readers may have had their time, and others not yet.
+        or_(campaigns.c.occurrence_id.not_in(local), waits_so_long),
+    )
+    return (
+        update(campaigns)
+        .where(
+            campaigns.c.occurrence_id.is_not(None),
+            campaigns.c.may_be_late.is_(False),
+            or_(campaigns.c.status == CampaignStatus.SCHEDULED, frozen),
+            too_late,
+        )
+        .values(status=CampaignStatus.MISSED)
+        .returning(campaigns.c.id, campaigns.c.occurrence_id)
+    )
+
+
+# Made once: it runs before every claim.
+_MISS = _missing()
+
+
+def miss(connection: Connection, latest: timedelta, now: datetime) -> list[int]:
+    """Hold what is later than `[schedule] latest` until a person decides; the campaigns."""
+    missed = connection.execute(_MISS, {"since": now - latest}).all()
+    _settle(connection, (row.occurrence_id for row in missed), OccurrenceState.MISSED, now)
+    return [row.id for row in missed]
 
 
 def unmiss(connection: Connection, latest: timedelta, now: datetime) -> list[int]:
