@@ -3,14 +3,14 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, exists, func, select
+from sqlalchemy import Connection, case, exists, func, or_, select
 
 from mailer.config import Settings
 from mailer.editions.compose import whole
 from mailer.editions.links import TestTarget, urls_of
 from mailer.issues.values import Issue
-from mailer.models import ChunkState
-from mailer.tables import campaign_stories, campaigns, chunks, editions, issues
+from mailer.models import ChunkState, FenceState
+from mailer.tables import campaign_stories, campaigns, chunks, editions, fences, issues, occurrences
 
 # Titles under an issue in the archive's list.
 TITLES_SHOWN = 3
@@ -34,12 +34,21 @@ def sent_issues(connection: Connection, slug: str | None = None) -> list[SentIss
     """Issues of which letters have left, the newest first; an issue sent twice stands once.
 
     What is in doubt alone is nobody's to read yet: a letter that did arrive ends the doubt by its events.
+    Neither is what was handed over ahead of its time: until then it can be taken back.
     """
-    has_left = exists().where(chunks.c.campaign_id == campaigns.c.id, chunks.c.state == ChunkState.ACCEPTED)
-    first = func.min(campaigns.c.started_at).over(partition_by=campaigns.c.issue_id)
+    is_spent = exists().where(fences.c.id == chunks.c.fence_id, fences.c.state == FenceState.SPENT)
+    has_left = exists().where(
+        chunks.c.campaign_id == campaigns.c.id,
+        chunks.c.state == ChunkState.ACCEPTED,
+        or_(chunks.c.fence_id.is_(None), is_spent),
+    )
+    # A planned one begins to be made ahead of its time.
+    went = case((occurrences.c.at > campaigns.c.started_at, occurrences.c.at), else_=campaigns.c.started_at)
+    first = func.min(went).over(partition_by=campaigns.c.issue_id)
     query = (
         select(campaigns.c.id, issues.c.slug, campaigns.c.revision_id, first.label("sent_at"))
         .join(issues, issues.c.id == campaigns.c.issue_id)
+        .outerjoin(occurrences, occurrences.c.id == campaigns.c.occurrence_id)
         .where(has_left)
         .order_by(campaigns.c.started_at.desc(), campaigns.c.id.desc())
         .limit(ISSUES_SHOWN)

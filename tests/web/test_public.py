@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import quote
 
@@ -9,17 +10,19 @@ import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
-from sqlalchemy import text, update
+from sqlalchemy import insert, select, text, update
 from starlette.testclient import TestClient
 
 from mailer.links import Purpose
 from mailer.service.rooms import Rooms
-from mailer.tables import campaigns, chunks
+from mailer.tables import campaigns, chunks, fences
 from mailer.web.app import create_public_app
 from mailer.web.pages import unbroken
 from mailer.web.server import WebServer
 from tests import databases
 from tests.tracking.sample import SLUG, Sample
+
+EVE = datetime(2026, 4, 9, 22, 30, tzinfo=UTC)
 
 
 def state_of(sample: Sample) -> str:
@@ -40,6 +43,26 @@ def test_public_pages_are_strict_and_need_no_script(client: TestClient, page: st
     assert "set-cookie" not in answer.headers
     assert "<script" not in answer.text
     assert "style=" not in answer.text
+
+
+def test_what_was_handed_over_ahead_of_its_time_stays_out_of_the_archive_until_then(
+    client: TestClient, sample: Sample
+) -> None:
+    with sample.database.ledger() as connection:
+        campaign = connection.execute(select(campaigns.c.id)).scalars().first()
+        fence = connection.execute(
+            insert(fences)
+            .values(
+                campaign_id=campaign, slot=0, batch_id="b", send_at=EVE, state="open", opened_at=EVE, tries=0
+            )
+            .returning(fences.c.id)
+        ).scalar_one()
+        connection.execute(update(chunks).values(fence_id=fence))
+    assert f'href="/archive/{SLUG}"' not in client.get("/archive").text
+    assert client.get(f"/archive/{SLUG}").status_code == 404
+    with sample.database.ledger() as connection:
+        connection.execute(update(fences).values(state="spent"))
+    assert f'href="/archive/{SLUG}"' in client.get("/archive").text
 
 
 def test_the_archive_lists_issues_that_were_sent(client: TestClient) -> None:
