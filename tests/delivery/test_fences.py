@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
+import orjson
 import pytest
 from sqlalchemy import func, select, update
 
@@ -9,8 +10,10 @@ from mailer.delivery import campaigns, fences, reconcile, withdrawal
 from mailer.delivery.care import care
 from mailer.delivery.send import Worked, run_once
 from mailer.delivery.transport import Accepted, Answer, BatchCancelled, BatchUnknown, NoBatch, Uncertain
+from mailer.links import Purpose
 from mailer.tables import attempts, chunks, deliveries
 from mailer.tables import fences as fence_rows
+from mailer.tracking.webhook import ingest
 from tests.delivery.conftest import Site
 from tests.delivery.fake import Provider
 from tests.delivery.steps import DOUBT, ledger, once, work
@@ -274,18 +277,75 @@ def test_cancel_too_late_leaves_what_is_beyond_reach_and_says_so(site: Site) -> 
     assert provider.gone == everyone(4)[:2]
 
 
+def told(site: Site, kind: str, delivery_id: int, attempt_id: str) -> None:
+    """SendGrid tells of a letter."""
+    sending = site.send_by(Provider())
+    event = {
+        "email": "reader@example.org",
+        "event": kind,
+        "timestamp": int(site.clock.now.timestamp()),
+        "sg_event_id": f"{kind}-{delivery_id}-{attempt_id}",
+        "nl_d": sending.tokens.sign(Purpose.EVENT, delivery_id),
+        "nl_a": attempt_id,
+    }
+    ingest(
+        site.database,
+        orjson.dumps([event]),
+        tokens=sending.tokens,
+        settings=site.settings,
+        now=site.clock.now,
+    )
+
+
+def calls_of(site: Site) -> list[str]:
+    with site.database.reader() as connection:
+        found = connection.execute(select(attempts.c.id).order_by(attempts.c.started_at, attempts.c.chunk_id))
+        return list(found.scalars())
+
+
 def test_a_receipt_of_a_call_that_was_taken_back_proves_nothing_of_the_next(site: Site) -> None:
-    campaign_id = fenced(site, 2, slots=1)
-    provider = Provider(once(DOUBT, DOUBT))
-    until(site, provider, site.clock.now + timedelta(seconds=1))
+    """Whenever it comes: before the cancel, while the letter waits, or while its next call is in doubt."""
+    campaign_id = fenced(site, 3, slots=1)
+    provider = Provider(once(Accepted("m1"), DOUBT))
+    sending = site.send_by(provider)
+    run_once(sending, "a")
+    [first] = calls_of(site)
+    told(site, "processed", 1, first)
     with site.database.ledger() as connection:
-        connection.execute(update(deliveries).values(fate="processed"))
-    until(site, provider, AT - timedelta(minutes=20))
+        assert (
+            connection.execute(select(deliveries.c.fate).where(deliveries.c.id == 1)).scalar() == "processed"
+        )
+        # An answer of another chunk behind the same fence was lost.
+        connection.execute(update(fence_rows).values(state="cancelling", cancel_from=site.clock.now))
+    assert care(sending, "a")
+    told(site, "processed", 2, first)
+    assert ledger(site, campaign_id)[1] == 3
+    site.clock.now = AT - timedelta(minutes=13)  # the next answer is lost too late for another cancel
+    run_once(sending, "a")
+    told(site, "processed", 3, first)
     with site.database.ledger() as connection:
-        assert connection.execute(select(deliveries.c.fate).distinct()).scalars().all() == ["none"]
         assert reconcile.settle_seen(connection) == 0
-    assert len(provider.calls) > 1
-    assert campaign_id
+    assert ledger(site, campaign_id) == ("sending", 0, 0, 0, 0, 3)
+    told(site, "processed", 3, calls_of(site)[1])
+    assert ledger(site, campaign_id)[2] == 3
+
+
+def test_the_readers_of_a_campaign_taken_back_in_vain_get_no_second_one(site: Site) -> None:
+    campaign_id = fenced(site, 4, chunk_size=2, slots=1)
+    sending = site.send_by(Provider())
+    run_once(sending, "a")
+    run_once(sending, "a")
+    with site.database.ledger() as connection:
+        campaigns.cancel(connection, campaign_id, site.clock.now)
+    assert care(sending, "a")
+    while care(sending, "a"):
+        continue
+    assert ledger(site, campaign_id) == ("cancelled", 0, 0, 0, 4, 0)
+    told(site, "delivered", 1, calls_of(site)[0])
+    assert ledger(site, campaign_id) == ("cancelled", 0, 0, 0, 4, 0)
+    with site.database.reader() as connection:
+        assert withdrawal.letters_that_went_anyway(connection, campaign_id) == 2
+    assert site.status(site.freeze()).skipped == {"already_sent": 4}
 
 
 def test_a_letter_that_went_although_cancelled_is_shown_and_goes_no_second_time(site: Site) -> None:
