@@ -75,11 +75,7 @@ def open_site(root: Path) -> Site:
     return Site(database, found, datetime(2026, 4, 10, 5, 30, tzinfo=UTC))
 
 
-@cache
-def frozen_site() -> Path:
-    """A campaign just frozen, made once and copied for each run."""
-    root = Path(tempfile.mkdtemp())
-    atexit.register(shutil.rmtree, root)
+def lay_out(root: Path) -> None:
     (root / "config.toml").write_text((ROOT / "config.toml").read_text())
     url = databases.new_url("data/mailer.db")
     if databases.SERVER:
@@ -87,6 +83,24 @@ def frozen_site() -> Path:
     (root / "secrets.toml").write_text(
         f'[web]\nsecrets = ["s"]\n[database]\nurl = "{url}"\nsuppression_key = "k"\n'
     )
+
+
+def copied(root: Path, to: Path) -> Path:
+    """The same site once more, with a database of its own."""
+    shutil.copytree(root, to)
+    if databases.SERVER:
+        secrets = to / "secrets.toml"
+        url = load_settings(to / "config.toml").database_url
+        secrets.write_text(secrets.read_text().replace(url, databases.copy_of(url)))
+    return to
+
+
+@cache
+def frozen_site() -> Path:
+    """A campaign just frozen, made once and copied for each run."""
+    root = Path(tempfile.mkdtemp())
+    atexit.register(shutil.rmtree, root)
+    lay_out(root)
     site = open_site(root)
     for topics in (None, ("car-t",), ("myeloma",)):
         site.add_many(READERS // 3, topics)
@@ -101,13 +115,7 @@ class Ledger(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.folder = tempfile.TemporaryDirectory()
-        root = Path(self.folder.name) / "site"
-        shutil.copytree(frozen_site(), root)
-        if databases.SERVER:
-            secrets = root / "secrets.toml"
-            frozen = load_settings(root / "config.toml").database_url
-            secrets.write_text(secrets.read_text().replace(frozen, databases.copy_of(frozen)))
-        self.site = open_site(root)
+        self.site = open_site(copied(frozen_site(), Path(self.folder.name) / "site"))
         self.database = self.site.database
         self.campaign_id = 1
         self.copies: Counter[str] = Counter()  # the provider's log: letters taken by address

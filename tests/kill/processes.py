@@ -10,15 +10,21 @@ import os
 import signal
 import sys
 import threading
+import time
 import uuid
 from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta, tzinfo
 from pathlib import Path
+from typing import Self
 
 from mailer.config import ENV_PREFIX
 from mailer.delivery import owners
+from mailer.service import rooms
 from subscribers import failpoints
 
 KILLED = -signal.SIGKILL
+# By how many seconds the clock of a process is ahead: fences take an hour.
+LATER = "NEWSLETTER_TEST_LATER"
 _PRELOADED = (
     "tests.kill.processes",
     "mailer.cli.commands",
@@ -82,6 +88,17 @@ class Program:
         return self.said.read_text() if self.said.exists() else ""
 
 
+def _clock_ahead(by: timedelta) -> type[datetime]:
+    """What a process on another machine would read from a clock that is ahead of ours."""
+
+    class Ahead(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> Self:
+            return cls.fromtimestamp(time.time(), tz) + by
+
+    return Ahead
+
+
 def _run(folder: str, words: Sequence[str], variables: Mapping[str, str], said: str) -> None:
     descriptor = os.open(said, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     for number in (1, 2):
@@ -92,6 +109,8 @@ def _run(folder: str, words: Sequence[str], variables: Mapping[str, str], said: 
     os.environ.update(variables)
     # What a process draws once when it is born, and a forked one would share with its brothers.
     vars(owners)["_PROCESS"] = uuid.uuid4().hex[:12]
+    if later := float(variables.get(LATER, 0)):
+        vars(rooms)["datetime"] = _clock_ahead(timedelta(seconds=later))
     failpoints.arm(os.environ)
     sys.argv = ["mailer", *words]
     from mailer.cli import main

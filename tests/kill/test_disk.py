@@ -16,7 +16,8 @@ from mailer import site as site_files
 from mailer.models import ChunkState
 from subscribers.failpoints import Point
 from tests.kill.campaign import IMPORT, WORKER
-from tests.kill.test_stopped import chunks_in, stands_still, start_campaign, until
+from tests.kill.looking import chunks_in, stands_still, until
+from tests.kill.test_stopped import start_campaign
 from tests.kill.world import World, world
 
 READERS = 60

@@ -1,9 +1,8 @@
 """Processes that are told to stop, and processes that stand still for longer than their lease."""
 
 import signal
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,14 +12,13 @@ from mailer import site as site_files
 from mailer.delivery import reconcile
 from mailer.models import ChunkState
 from mailer.sandbox.server import SandboxServer
-from mailer.tables import attempts, chunks
+from mailer.tables import attempts
 from subscribers.failpoints import Point
 from tests.kill.campaign import IMPORT, WORKER
-from tests.kill.processes import Program
+from tests.kill.looking import chunks_in, stands_still, until
 from tests.kill.world import CHUNK, World, world
 
 READERS = 40
-WAIT_SECONDS = 60.0
 
 
 @pytest.fixture
@@ -34,23 +32,6 @@ def here(tmp_path: Path) -> Iterator[World]:
 def start_campaign(here: World) -> None:
     """A campaign just frozen, of which nothing has gone."""
     assert here.dies("send", "week-04", "--yes", point=Point.FROZEN)
-
-
-def until(condition: Callable[[], object]) -> None:
-    ends_at = time.monotonic() + WAIT_SECONDS
-    while not condition():
-        assert time.monotonic() < ends_at, "it never came to that"
-        threading.Event().wait(0.02)
-
-
-def chunks_in(here: World, state: ChunkState) -> int:
-    with here.mailer.database.reader() as connection:
-        return len(connection.execute(select(chunks.c.id).where(chunks.c.state == state)).all())
-
-
-def stands_still(program: Program) -> bool:
-    """Whether it has stopped itself (proc(5))."""
-    return Path(f"/proc/{program.number}/stat").read_text().rpartition(")")[2].split()[0] == "T"
 
 
 def stop_calls(sandbox: SandboxServer) -> None:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 
 from sqlalchemy import select, update
@@ -22,7 +23,7 @@ from mailer.tables import chunks, deliveries, subscribers
 from subscribers import failpoints
 from subscribers.failpoints import Point
 from tests import databases
-from tests.kill.processes import KILLED, Program
+from tests.kill.processes import KILLED, LATER, Program
 
 CHUNK = 5
 # Letters that count: those of a cancelled batch are thrown away at their time.
@@ -58,11 +59,14 @@ class World:
     readers: frozenset[str]
     left: set[str] = field(default_factory=set)
     deaths: Counter[str] = field(default_factory=Counter)
+    later: timedelta = timedelta()  # by how much the clocks of its processes are ahead
     pairs: set[tuple[str, str]] = field(default_factory=set)  # (point, misbehaviour)
 
     def start(self, *words: str, point: Point | None = None, count: int = 1, act: str = "kill") -> Program:
         """Begin a command in a process of its own, which is struck when it comes to that point."""
-        variables = {failpoints.POINT: f"{point}:{count}:{act}"} if point else {}
+        variables = {LATER: str(self.later.total_seconds())}
+        if point:
+            variables[failpoints.POINT] = f"{point}:{count}:{act}"
         return Program(self.folder, words, variables)
 
     def run(self, *words: str, seconds: float = 60.0) -> str:
