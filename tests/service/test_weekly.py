@@ -12,13 +12,13 @@ from mailer.delivery.audience import Audience
 from mailer.models import CampaignStatus
 from mailer.service import composition, scheduling, sending
 from subscribers.errors import NewsletterError
-from tests.delivery.steps import ledger
+from tests.delivery.steps import ledger, work
 from tests.service.planned_site import PlannedSite
 
 # Wednesday noon in Paris.
 NOON = datetime(2026, 4, 8, 10, 0, tzinfo=UTC)
 FRIDAY, NEXT_FRIDAY = "2026-04-10 07:30", "2026-04-17 07:30"
-HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+HOUR = timedelta(hours=1)
 
 
 @pytest.fixture
@@ -266,3 +266,30 @@ def test_a_week_without_an_open_hour_is_skipped_and_its_issue_goes_in_the_next(w
     assert due.civil == NEXT_FRIDAY
     weekly.tick_until("2026-04-18 01:00")
     assert ledger(weekly.site, campaign) == ("finished", 0, 3, 0, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("start", "sunday", "goes", "remark"),
+    [
+        ("2027-03-26 12:00", "2027-03-28 02:30", "2027-03-28 03:00", "does not exist"),
+        ("2026-10-23 12:00", "2026-10-25 02:30", "2026-10-25 02:30", "comes twice"),
+    ],
+)
+def test_the_hour_that_clocks_change_in_is_one_occurrence_and_one_campaign(
+    weekly: PlannedSite, start: str, sunday: str, goes: str, remark: str
+) -> None:
+    weekly.move_to(start)
+    weekly.configure("schedule", weekly="sun 02:30")
+    weekly.start()
+    campaign = weekly.approve()["campaign"]
+    assert weekly.occurrence(sunday)["at"] == weekly.at(goes)
+    assert remark in weekly.occurrence(sunday)["reason"]
+    before = weekly.at(goes) - HOUR
+    weekly.clock.now = before
+    while weekly.clock.now < before + 4 * HOUR:
+        weekly.clock.now += HOUR / 4
+        weekly.tick()
+        work(weekly.site, weekly.provider)
+    assert weekly.states()[sunday] == "done"
+    assert ledger(weekly.site, campaign) == ("finished", 0, 3, 0, 0, 0)
+    assert len(weekly.every_status()) == 1
