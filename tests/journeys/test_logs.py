@@ -109,9 +109,9 @@ def test_what_is_no_secret_stays_readable(plain: str) -> None:
 def test_lines_of_others_come_in_the_same_shape(capfd: pytest.CaptureFixture[str]) -> None:
     logs.follow(LogsTable(format="json", level="debug"), is_server=True)
     for name in ("uvicorn.error", "alembic.runtime.migration", "apscheduler.scheduler"):
-        logging.getLogger(name).warning("something about %s", name)
+        logging.getLogger(name).error("something about %s", name)
         logging.getLogger(name).debug("chatter")
-    logging.getLogger("uvicorn.access").warning("GET /u/token")
+    logging.getLogger("uvicorn.access").error("GET /u/token")
     logging.getLogger("mailer.clock").debug("ours")
     found = lines(capfd)
     assert [line["logger"] for line in found] == [
