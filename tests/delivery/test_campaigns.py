@@ -1,10 +1,13 @@
 """Pause, resume, cancel and finish: what they stop, and what they leave alone."""
 
+import threading
 from collections.abc import Callable
 
 import pytest
 
-from mailer.delivery import campaigns
+from mailer.database import Database
+from mailer.delivery import campaigns, freeze, preflight
+from mailer.delivery.campaigns import UnfinishedCampaign
 from mailer.delivery.transport import (
     Answer,
     BadSomewhere,
@@ -80,3 +83,44 @@ def test_campaigns_are_listed_newest_first(site: Site) -> None:
     second = site.freeze()
     with site.database.reader() as connection:
         assert [state.campaign for state in campaigns.list_all(connection)] == [second, first]
+
+
+def test_a_campaign_starts_once_however_often_it_is_asked_for_in_parallel(site: Site) -> None:
+    site.add_many(20)
+    at_once = 6
+    ready = threading.Barrier(at_once)
+    frozen: list[bool] = []
+    numbers: set[int] = set()
+
+    def start() -> None:
+        database = Database(site.database.url)
+        ready.wait()
+        try:
+            with database.ledger() as connection:
+                number = campaigns.create(
+                    connection,
+                    issue_id=site.issue.issue_id or 0,
+                    revision_id=site.issue.revision_id or 0,
+                    audience={},
+                    sender=preflight.sender_of(site.settings),
+                    now=site.clock.now,
+                )
+        except UnfinishedCampaign as other:
+            number = other.campaign
+        numbers.add(number)
+        frozen.append(
+            freeze.freeze(database, number, settings=site.settings, leaves=site.leaves, clock=site.clock)
+        )
+        database.close()
+
+    askers = [threading.Thread(target=start) for _ in range(at_once)]
+    for asker in askers:
+        asker.start()
+    for asker in askers:
+        asker.join()
+    [campaign_id] = numbers
+    assert sorted(frozen) == [False] * (at_once - 1) + [True]
+    provider = Provider()
+    work(site, provider)
+    assert sorted(provider.taken) == sorted({f"reader{number}@example.org" for number in range(1, 21)})
+    assert site.status(campaign_id).accepted == 20
