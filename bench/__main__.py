@@ -6,7 +6,7 @@ Each runs in a process of its own, one after the other, so that memory and warmt
 import subprocess
 import sys
 
-BENCHES = ("render", "people", "freeze", "handover", "webhook", "tracking", "segments")
+BENCHES = ("render", "people", "freeze", "handover", "workers", "webhook", "tracking", "segments")
 
 
 def main() -> int:

@@ -19,6 +19,7 @@ from mailer.delivery import campaigns, preflight
 from mailer.delivery.audience import Audience
 from mailer.issues import store
 from mailer.issues.values import Issue
+from mailer.service import identity
 from mailer.tables import subscribers
 from subscribers.topics import ensure_topics
 
@@ -37,17 +38,25 @@ class Site:
     issue: Issue
 
 
-def make_site(folder: Path, readers: int, *, sendgrid_host: str = "http://127.0.0.1:9") -> Site:
+def make_site(
+    folder: Path,
+    readers: int,
+    *,
+    sendgrid_host: str = "http://127.0.0.1:9",
+    database_url: str = "sqlite:///data/mailer.db",
+) -> Site:
     """The shipped configuration, the first example issue, and so many readers."""
     shutil.copy(ROOT / "config.toml", folder / "config.toml")
     (folder / "secrets.toml").write_text(
-        '[web]\nsecrets = ["bench"]\n[database]\nsuppression_key = "bench"\n'
+        f'[web]\nsecrets = ["bench"]\n[database]\nurl = "{database_url}"\nsuppression_key = "bench"\n'
         f'[sendgrid]\napi_key = "SG.bench"\nhost = "{sendgrid_host}"\n',
         encoding="utf-8",
     )
     settings = load_settings(folder / "config.toml")
     database = Database(settings.database_url)
     database.upgrade()
+    with database.ledger() as connection:
+        identity.take(connection, identity.Home.of(settings), datetime.now(UTC))
     source = sorted((ROOT / "examples").glob("week-*"))[0]
     with database.ledger() as connection:
         report = store.import_issue(
