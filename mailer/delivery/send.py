@@ -192,7 +192,11 @@ def _hand_over(
     attempt = _Attempt(attempt_id, hashlib.sha256(call.encoded).hexdigest(), call.recipients, fence)
     names = {"campaign": claim.campaign_id, "chunk": claim.chunk_id, "attempt": attempt_id}
     with structlog.contextvars.bound_contextvars(**names):
-        return _call(sending, claim, sorted_out, call, attempt)
+        try:
+            return _call(sending, claim, sorted_out, call, attempt)
+        except Exception:
+            _log.error("call broken off")  # whoever catches it tells why
+            raise
 
 
 def _call(sending: Sending, claim: Claim, sorted_out: SortedOut, call: Call, attempt: _Attempt) -> Step:

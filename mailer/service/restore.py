@@ -69,6 +69,9 @@ def restore(rooms: Rooms, file: Path) -> Restored:
             _fill_server(rooms.database, ready)
             return Restored(schema, None, replayed)
         kept = _put_in_place(ready, place, rooms.now())
+        # Of restores that died; one that lives beside this one has lost, and says so.
+        for left in place.parent.glob(f".{place.name}.restoring-*"):
+            left.unlink(missing_ok=True)
     except sqlite_files.errors() as error:
         raise NewsletterError(
             f"the backup could not be put in place: {error}.",

@@ -2,8 +2,11 @@
 
 import os
 import shutil
+import signal
 import sqlite3
 import stat
+import subprocess
+import sys
 import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -20,6 +23,7 @@ from mailer.service.restore import Restored
 from mailer.tables import chunks, counters
 from subscribers import roster
 from subscribers.errors import NewsletterError
+from tests.conftest import ROOT
 from tests.journeys.conftest import Terminal
 from tests.journeys.test_adopting import begun as begun
 from tests.journeys.test_adopting import ready as ready
@@ -212,6 +216,50 @@ def test_a_restore_that_is_broken_off_leaves_the_old_database(
     shown = terminal("subscribers", "show", "reader1@example.com", "--json")
     assert shown.document["status"] == "unsubscribed"
     assert isinstance(Mailer.open(ready / "config.toml").restore(ready / "kept.db"), Restored)
+
+
+# A `mailer` that dies by SIGKILL when it comes to one of its steps.
+DYING = """
+import os, pathlib, signal, sys
+from mailer import sqlite_files
+from mailer.cli import main
+from mailer.service import restore
+owner, name = {"sync": (sqlite_files, "sync"), "link": (os, "link"), "rename": (pathlib.Path, "rename"),
+               "renamed": (restore, "sync_folder")}[sys.argv.pop()]
+calls = []
+def die(*words, **more):
+    # The folder is brought to the disk after the link, and again after the rename.
+    calls.append(1)
+    if name != "sync_folder" or len(calls) == 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+setattr(owner, name, die)
+main()
+"""
+
+
+@pytest.mark.parametrize("step", ["sync", "link", "rename", "renamed"])
+def test_a_restore_that_is_killed_leaves_the_old_database_or_the_new_one(
+    ready: Path, terminal: Terminal, step: str
+) -> None:
+    assert terminal("backup", "kept.db").code == 0
+    with Mailer.open(ready / "config.toml") as mailer:
+        leave(mailer, "reader1@example.com")
+        mailer.rooms.bring_leavers()
+    (ready / "data/leavers.log").rename(ready / "leavers.log")
+    program = f"import sys; sys.path.insert(0, {str(ROOT)!r})\n{DYING}"
+    killed = subprocess.run(
+        [sys.executable, "-c", program, "restore", "kept.db", "--yes", step],
+        cwd=ready,
+        capture_output=True,
+        timeout=60,
+    )
+    assert killed.returncode == -signal.SIGKILL
+    shown = terminal("subscribers", "show", "reader1@example.com", "--json")
+    assert shown.document["status"] == ("active" if step == "renamed" else "unsubscribed")
+    sqlite_files.look_over(ready / "data/mailer.db")
+    assert terminal("restore", "kept.db", "--yes").code == 0
+    assert not list((ready / "data").glob(".*restoring*"))
+    assert terminal("subscribers", "show", "reader1@example.com", "--json").document["status"] == "active"
 
 
 def test_a_backup_of_the_earlier_version_is_migrated_when_it_is_restored(
