@@ -97,7 +97,7 @@ def _show_plan(status: dict[str, Any]) -> None:
     if status["due"] is not None:
         at = f"{datetime.fromisoformat(status['due']['at']):%Y-%m-%d %H:%M} UTC"
         first = "the first readers: " if status["due"]["is_local"] else ""
-        output.say(f"  planned for {due_in_words(status['due'])} ({first}{at})")
+        output.say(f"  planned for {due_in_words(status['due'])}, {first}{at}")
     if status["newest_revision"] != status["revision"]:
         output.say(f"  [yellow]{of_older_revision(status)}[/]")
     if status["status"] == "missed":
