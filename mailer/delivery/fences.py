@@ -142,7 +142,11 @@ def doubt(connection: Connection, chunk_id: int, now: datetime, deadline: timede
     row = connection.execute(
         select(fences.c.id, fences.c.send_at, fences.c.campaign_id)
         .join(chunks, chunks.c.fence_id == fences.c.id)
-        .where(chunks.c.id == chunk_id, fences.c.state == FenceState.OPEN)
+        .where(
+            chunks.c.id == chunk_id,
+            chunks.c.state == ChunkState.UNCERTAIN,
+            fences.c.state == FenceState.OPEN,
+        )
     ).one_or_none()
     if row is None or _quiet_from(connection, row.id, now, deadline) > row.send_at - FENCE_ENDS:
         return

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 
-from mailer.delivery import fences, reconcile, silence
+from mailer.delivery import fences, reconcile, seeds, silence
 from mailer.delivery.care import care
 from mailer.delivery.needs import Sending
 from mailer.delivery.owners import new_owner
@@ -46,7 +46,9 @@ def tend(rooms: Rooms, now: datetime) -> None:
             return
         reconcile.settle_seen(connection)
         silence.resend(connection, rooms.settings, now)
-        is_wanted = fences.next_care(connection, now, deadline_of(rooms)) is not None
-    if is_wanted or rooms.settings.sending.seed_list:
+        dates = [fences.next_care(connection, now, deadline_of(rooms))]
+        if rooms.settings.sending.seed_list:
+            dates.append(seeds.next_due(connection))
+    if any(at is not None and at <= now for at in dates):
         with opened(rooms) as ready:
             care(ready, new_owner())
