@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, bindparam, select
 
 from mailer.config import Settings
 from mailer.config_tables import duration_of
@@ -27,6 +27,21 @@ FENCE_GIVEN_UP = timedelta(minutes=11)
 SEED_LEAD = timedelta(minutes=15)
 # Clocks of several machines differ, and are set by a little now and then; a jump is more than this.
 CLOCK_SLACK = timedelta(minutes=5)
+
+
+# Made once: it is asked with every claim.
+_PLANNED = (
+    select(
+        occurrences.c.at,
+        occurrences.c.civil,
+        schedules.c.zone,
+        schedules.c.is_local,
+        campaigns.c.created_at,
+    )
+    .join(occurrences, occurrences.c.id == campaigns.c.occurrence_id)
+    .join(schedules, schedules.c.id == occurrences.c.schedule_id)
+    .where(campaigns.c.id == bindparam("campaign"))
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,18 +72,7 @@ class Timing:
 
 def of(connection: Connection, campaign_id: int) -> Timing | None:
     """The time that a campaign is planned for; None: it goes at once."""
-    row = connection.execute(
-        select(
-            occurrences.c.at,
-            occurrences.c.civil,
-            schedules.c.zone,
-            schedules.c.is_local,
-            campaigns.c.created_at,
-        )
-        .join(occurrences, occurrences.c.id == campaigns.c.occurrence_id)
-        .join(schedules, schedules.c.id == occurrences.c.schedule_id)
-        .where(campaigns.c.id == campaign_id)
-    ).one_or_none()
+    row = connection.execute(_PLANNED, {"campaign": campaign_id}).one_or_none()
     if row is None:
         return None
     is_fenced = not row.is_local and row.created_at <= row.at - FENCE_LEAD
