@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 EXTRAS ?= dev,postgres
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test test-postgres format bench clean
+.PHONY: demo test test-postgres format bench soak clean
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -30,6 +30,9 @@ test: $(VENV)/installed-$(EXTRAS)  ## format, lint, types, tests on SQLite and o
 
 test-postgres: $(VENV)/installed-$(EXTRAS)  ## the tests that touch a database, on PostgreSQL
 	$(BIN)/python -m tests.postgres $(ARGS)
+
+soak: $(VENV)/installed-$(EXTRAS)  ## kill it by the thousand on both databases; some minutes; writes docs/soak.md
+	$(BIN)/python -m tests.kill.soak $(ARGS)
 
 format: $(VENV)/installed-$(EXTRAS)
 	$(BIN)/ruff format .

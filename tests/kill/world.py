@@ -62,9 +62,11 @@ class World:
     later: timedelta = timedelta()  # by how much the clocks of its processes are ahead
     pairs: set[tuple[str, str]] = field(default_factory=set)  # (point, misbehaviour)
 
-    def start(self, *words: str, point: Point | None = None, count: int = 1, act: str = "kill") -> Program:
-        """Begin a command in a process of its own, which is struck when it comes to that point."""
-        variables = {LATER: str(self.later.total_seconds())}
+    def start(
+        self, *words: str, point: Point | None = None, count: int = 1, act: str = "kill", seed: str = ""
+    ) -> Program:
+        """Begin a command in a process of its own, which is struck at that point, or by chance."""
+        variables = {LATER: str(self.later.total_seconds()), failpoints.SEED: seed}
         if point:
             variables[failpoints.POINT] = f"{point}:{count}:{act}"
         return Program(self.folder, words, variables)
@@ -198,7 +200,9 @@ def world(
             },
         )
         if databases.SERVER:
-            url = databases.new_url("unused")
+            with _laying_out:
+                url = databases.new_url("unused")
+                databases.keep(url)  # a test may end while this goes on
             site_files.set_keys(folder / "config.toml", {("database", "url"): url})
         rows = [f"{address},Reader,all\n" for address in people(readers)]
         (folder / "readers.csv").write_text("email,name,topics\n" + "".join(rows))
