@@ -345,8 +345,7 @@ class Mailer:
 
     def campaigns(self) -> list[dict[str, Any]]:
         """Every campaign, newest first."""
-        with self.database.reader() as connection:
-            return [state.as_json() for state in campaigns.list_all(connection)]
+        return stopping.every_status(self.rooms)
 
     def pause(self, campaign: int) -> dict[str, Any]:
         """Hand nothing more over."""

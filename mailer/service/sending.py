@@ -27,7 +27,7 @@ from mailer.delivery.sendgrid import SendGrid
 from mailer.editions.select import select, selection_of_each_topic
 from mailer.issues.values import Issue
 from mailer.models import CampaignStatus
-from mailer.service import due, identity, people, site, ticking
+from mailer.service import due, identity, people, site, stopping, ticking
 from mailer.service.composition import PlannedCampaign, chosen_selections
 from mailer.service.outgoing import opened
 from mailer.service.rooms import Rooms
@@ -203,7 +203,8 @@ def run(
             on_progress(state.as_json())
 
     with opened(rooms) as ready:
-        return engine.run_campaign(ready, campaign, on_progress=told, stopped=stopped).as_json()
+        engine.run_campaign(ready, campaign, on_progress=told, stopped=stopped)
+    return stopping.status(rooms, campaign)
 
 
 def work(rooms: Rooms, stopped: Event | None) -> list[dict[str, Any]]:

@@ -2,9 +2,13 @@
 
 import time
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
+from sqlalchemy import Connection
+
 from mailer.delivery import campaigns, fences, withdrawal
+from mailer.delivery.campaigns import CampaignState
 from mailer.delivery.care import care, is_being_cancelled
 from mailer.delivery.owners import new_owner
 from mailer.service import outgoing
@@ -17,15 +21,22 @@ LOOK_SECONDS = 0.2
 
 def status(rooms: Rooms, campaign: int) -> dict[str, Any]:
     """Where a campaign stands, and of what was handed over, what a cancel would still take back."""
-    now = rooms.now()
     with rooms.database.reader() as connection:
-        shown = campaigns.status(connection, campaign).as_json()
-        handed = fences.reach_of(connection, campaign, now)
-        went = withdrawal.letters_that_went_anyway(connection, campaign)
-    return shown | {
+        return _shown(connection, campaigns.status(connection, campaign), rooms.now())
+
+
+def every_status(rooms: Rooms) -> list[dict[str, Any]]:
+    """The same of every campaign, newest first."""
+    with rooms.database.reader() as connection:
+        return [_shown(connection, state, rooms.now()) for state in campaigns.list_all(connection)]
+
+
+def _shown(connection: Connection, state: CampaignState, now: datetime) -> dict[str, Any]:
+    handed = fences.reach_of(connection, state.campaign, now)
+    return state.as_json() | {
         "revocable": handed.revocable,
         "beyond_reach": handed.beyond,
-        "went_although_cancelled": went,
+        "went_although_cancelled": withdrawal.letters_that_went_anyway(connection, state.campaign),
     }
 
 

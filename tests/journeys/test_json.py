@@ -12,7 +12,8 @@ from tests.journeys.conftest import Terminal
 LEDGER = ("waiting", "accepted", "rejected", "withheld", "held")
 STATUS_KEYS = {
     "campaign", "issue", "status", "pause_reason", "frozen", *LEDGER, "skipped",
-    "revision", "newest_revision", "due",
+    "revision", "newest_revision", "due", "revocable", "beyond_reach",
+    "went_although_cancelled",
 }  # fmt: skip
 
 READERS = """\
