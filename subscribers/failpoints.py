@@ -27,6 +27,9 @@ LOG = "NEWSLETTER_FAILPOINT_LOG"
 class Point(StrEnum):
     """Every place there is; tests/kill shows that each stands in the code once and is reached."""
 
+    # The calendar.
+    TICKING = "in the look at the calendar"
+    TICKED = "after the look at the calendar"
     # A campaign and its freeze.
     CAMPAIGN_MADE = "after the campaign is made"
     PEOPLE_STAGED = "after people are staged"

@@ -20,6 +20,7 @@ from mailer.tables import campaigns as campaign_table
 from mailer.tables import occurrences
 from mailer.tracking import heartbeats
 from subscribers.errors import NewsletterError
+from subscribers.failpoints import Point, reach
 
 # Readers come, and change their zones: a local campaign's first one is looked for this often.
 LOCAL_EVERY = timedelta(days=1)
@@ -60,6 +61,8 @@ def look(rooms: Rooms, now: datetime) -> list[int]:
             if lateness.begin(connection, campaign, now)
         ]
         lateness.follow(connection, now)
+        reach(Point.TICKING)
+    reach(Point.TICKED)
     return [campaign for campaign in begun if _freeze(rooms, campaign)]
 
 

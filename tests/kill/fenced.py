@@ -14,6 +14,7 @@ from tests.kill.world import World
 
 DEADLINE_SECONDS = 5
 KEYS = {("sendgrid", "deadline_seconds"): DEADLINE_SECONDS, ("sending", "fence_slots"): 2}
+PLANNING = (Point.TICKING, Point.TICKED)
 OPENING = (Point.BATCH_MADE, Point.FENCE_OPENED)
 CANCELLING = (Point.CANCEL_BEGUN, Point.CANCEL_ANSWERED, Point.WITHDRAWING)
 UNDER_WAY = (ChunkState.WAITING, ChunkState.CLAIMED, ChunkState.SUBMITTING)
@@ -28,7 +29,7 @@ def walk(here: World) -> None:
     at = (datetime.now(UTC) + timedelta(minutes=64)).replace(second=0, microsecond=0)
     here.run("send", "week-04", "--at", f"{at:%Y-%m-%d %H:%M}", "--zone", "UTC", "--yes")
     here.later = at - timedelta(minutes=44) - datetime.now(UTC)
-    for point in OPENING:
+    for point in (*PLANNING, *OPENING):
         assert here.dies(*WORKER, point=point), f"never came to '{point}'"
     for point in CALLING:
         assert here.dies(*WORKER, point=point), f"never came to '{point}'"

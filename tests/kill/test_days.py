@@ -13,7 +13,7 @@ import pytest
 from subscribers.failpoints import Point
 from tests.kill.campaign import CALLING, TURNS
 from tests.kill.days import BAD_DAYS, BadDay, Lived, live
-from tests.kill.fenced import CANCELLING, OPENING
+from tests.kill.fenced import CANCELLING, OPENING, PLANNING
 
 DAYS_AT_ONCE = 2
 
@@ -52,8 +52,8 @@ def test_events_end_every_doubt_about_what_went_and_a_person_ends_the_rest(lived
 
 
 def test_a_process_has_died_at_every_point(lived: Lived) -> None:
-    # Those of fences have a campaign of their own.
-    assert set(lived.deaths) == set(Point) - {*OPENING, *CANCELLING}
+    # Those of the calendar and of fences have a campaign of their own.
+    assert set(lived.deaths) == set(Point) - {*PLANNING, *OPENING, *CANCELLING}
 
 
 def test_a_process_has_died_at_every_point_of_a_call_under_every_misbehaviour(

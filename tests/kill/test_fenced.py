@@ -18,4 +18,4 @@ def test_a_campaign_with_a_time_loses_and_doubles_nothing_however_often_its_work
         assert (verdict.arrived, verdict.held) == (READERS, 0)
         taken_back = here.sandbox.mailbox.rows("SELECT count(*) AS n FROM batch WHERE status = 'cancel'")
         assert taken_back[0]["n"] >= 1
-        assert set(here.deaths) == {*fenced.OPENING, *CALLING, *fenced.CANCELLING}
+        assert set(here.deaths) == {*fenced.PLANNING, *fenced.OPENING, *CALLING, *fenced.CANCELLING}
