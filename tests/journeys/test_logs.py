@@ -66,7 +66,7 @@ HOSTILE = [
 ]
 
 
-@pytest.mark.parametrize("hostile", HOSTILE)
+@pytest.mark.parametrize("hostile", HOSTILE, ids=range(len(HOSTILE)))
 def test_addresses_tokens_and_keys_are_masked_wherever_they_stand(
     hostile: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
