@@ -239,10 +239,10 @@ def resume(
     """Let a paused campaign go on, or a missed one go now; `worker` or `serve` does the work."""
     with opened(config) as mailer:
         row = mailer.status(campaign)
-        is_missed = row["status"] == "missed"
-        if is_missed:
+        is_late = mailer.is_late(campaign)
+        if is_late:
             confirm(f"Campaign {campaign} missed {due_in_words(row['due'])}. Send it now?", yes=yes)
-        _changed(mailer.resume(campaign, even_late=is_missed), json)
+        _changed(mailer.resume(campaign, even_late=is_late), json)
         output.say("Next: [bold]mailer worker[/] (or a running 'mailer serve' goes on by itself)")
 
 

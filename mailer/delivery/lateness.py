@@ -7,6 +7,7 @@ States read and written here (campaign, and its occurrence with it):
 `miss`             scheduled -> missed; sending -> missed, while no call of it was ever begun
 `unmiss`           missed -> scheduled, sending: the clock that missed it was ahead
 `let_go`           missed -> scheduled, sending: a person said so
+`resume`           the same, and of a paused one what `campaigns` does: asked first where it is too late
 `hold_unapproved`  scheduled -> paused: other templates than those approved
 `hold_unplanned`   scheduled -> paused: its weekly rule was ended
 `rebind`           scheduled -> scheduled, paused (for its templates) -> scheduled: a new approval
@@ -21,6 +22,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, exists, or_, select, update
 
 from mailer.config import Settings
+from mailer.delivery import campaigns as life
 from mailer.delivery import schedule
 from mailer.delivery.campaigns import FINAL
 from mailer.delivery.owners import new_owner
@@ -28,17 +30,18 @@ from mailer.delivery.timing import CLOCK_SLACK
 from mailer.house_models import OccurrenceState
 from mailer.models import CampaignStatus, ChunkState
 from mailer.tables import attempts, campaigns, chunks, issues, marks, occurrences, schedules
+from subscribers.errors import NewsletterError
 
 # How the reason begins that a new approval ends.
 TEMPLATES_CHANGED = "the e-mail templates were changed after the approval"
 UNPLANNED = "[schedule] weekly was ended, so that this campaign has no time to go"
 
 # A campaign of which nothing is frozen can take another revision, another time, another approval.
-_OPEN = (CampaignStatus.SCHEDULED, CampaignStatus.PAUSED, CampaignStatus.MISSED)
+_REPLANNABLE = (CampaignStatus.SCHEDULED, CampaignStatus.PAUSED, CampaignStatus.MISSED)
 
 
-def _missing() -> Any:
-    """Planned campaigns of before `since` that were never begun."""
+def _too_late(unfrozen: CampaignStatus, frozen: CampaignStatus) -> ColumnElement[bool]:
+    """Planned campaigns of before `since` of which no call was ever begun, in these statuses."""
     too_late = exists().where(
         occurrences.c.id == campaigns.c.occurrence_id,
         occurrences.c.at < bindparam("since"),
@@ -60,28 +63,30 @@ def _missing() -> Any:
         .join(schedules, schedules.c.id == occurrences.c.schedule_id)
         .where(schedules.c.is_local)
     )
-    frozen = and_(
-        campaigns.c.status == CampaignStatus.SENDING,
+    never_begun = and_(
+        campaigns.c.frozen_at.is_not(None),
+        campaigns.c.status == frozen,
         campaigns.c.proven.is_(False),
         ~was_begun,
         # The first of its readers may have had their time, and others not yet.
         or_(campaigns.c.occurrence_id.not_in(local), waits_so_long),
     )
-    return (
-        update(campaigns)
-        .where(
-            campaigns.c.occurrence_id.is_not(None),
-            campaigns.c.may_be_late.is_(False),
-            or_(campaigns.c.status == CampaignStatus.SCHEDULED, frozen),
-            too_late,
-        )
-        .values(status=CampaignStatus.MISSED)
-        .returning(campaigns.c.id, campaigns.c.occurrence_id)
+    waits = and_(campaigns.c.frozen_at.is_(None), campaigns.c.status == unfrozen)
+    return and_(
+        campaigns.c.occurrence_id.is_not(None),
+        campaigns.c.may_be_late.is_(False),
+        or_(waits, never_begun),
+        too_late,
     )
 
 
 # Made once: it runs before every claim.
-_MISS = _missing()
+_MISS = (
+    update(campaigns)
+    .where(_too_late(CampaignStatus.SCHEDULED, CampaignStatus.SENDING))
+    .values(status=CampaignStatus.MISSED)
+    .returning(campaigns.c.id, campaigns.c.occurrence_id)
+)
 
 
 def miss(connection: Connection, latest: timedelta, now: datetime) -> list[int]:
@@ -104,6 +109,38 @@ def unmiss(connection: Connection, latest: timedelta, now: datetime) -> list[int
 def let_go(connection: Connection, campaign_id: int) -> bool:
     """Let a missed campaign go now, however late it is. False when it is not missed."""
     return bool(_go_on(connection, campaigns.c.id == campaign_id, may_be_late=True))
+
+
+def is_late(connection: Connection, campaign_id: int, latest: timedelta, now: datetime) -> bool:
+    """Whether a campaign missed its time, or is paused and would miss it as soon as it is resumed."""
+    paused = _too_late(CampaignStatus.PAUSED, CampaignStatus.PAUSED)
+    found = connection.execute(
+        select(campaigns.c.id).where(
+            campaigns.c.id == campaign_id, or_(campaigns.c.status == CampaignStatus.MISSED, paused)
+        ),
+        {"since": now - latest},
+    )
+    return found.first() is not None
+
+
+def resume(
+    connection: Connection, campaign_id: int, latest: timedelta, now: datetime, *, even_late: bool
+) -> bool:
+    """Let a paused campaign go on; `even_late`: one that is too late as well, now.
+
+    False when it is under way already. Raises NewsletterError when it is over, or late and nobody said so.
+    """
+    if is_late(connection, campaign_id, latest, now):
+        if not even_late:
+            raise NewsletterError(
+                f"campaign {campaign_id} missed its time.",
+                cure=f"'mailer resume {campaign_id} --yes' sends it now, "
+                f"'mailer cancel {campaign_id}' ends it.",
+            )
+        if let_go(connection, campaign_id):
+            return True
+        connection.execute(update(campaigns).where(campaigns.c.id == campaign_id).values(may_be_late=True))
+    return life.resume(connection, campaign_id, now)
 
 
 def _go_on(connection: Connection, which: ColumnElement[bool], **values: Any) -> list[int]:
@@ -192,7 +229,7 @@ def rebind(connection: Connection, *, issue_id: int, revision_id: int, approval_
             campaigns.c.issue_id == issue_id,
             campaigns.c.occurrence_id.is_not(None),
             campaigns.c.frozen_at.is_(None),
-            campaigns.c.status.in_(_OPEN),
+            campaigns.c.status.in_(_REPLANNABLE),
         )
         .values(revision_id=revision_id, approval_id=approval_id)
         .returning(campaigns.c.id)

@@ -11,7 +11,6 @@ from typing import Any, Literal, Self
 
 from mailer.config import Settings
 from mailer.database import Database
-from mailer.delivery import campaigns, lateness
 from mailer.delivery.audience import Audience
 from mailer.house_models import MarkKind
 from mailer.insight.stats import CampaignStats, campaign_stats
@@ -352,12 +351,12 @@ class Mailer:
         return stopping.pause(self.rooms, campaign)
 
     def resume(self, campaign: int, *, even_late: bool = False) -> dict[str, Any]:
-        """Let a paused campaign go on; `even_late`: a missed one too, now."""
-        with self.database.ledger() as connection:
-            if not (even_late and lateness.let_go(connection, campaign)):
-                campaigns.resume(connection, campaign, self.rooms.now())
-            self.rooms.hand_out(connection, campaign)
-        return self.status(campaign)
+        """Let a paused campaign go on; `even_late`: one that missed its time too, now."""
+        return stopping.resume(self.rooms, campaign, even_late=even_late)
+
+    def is_late(self, campaign: int) -> bool:
+        """Whether resuming a campaign sends what is later than `[schedule] latest`."""
+        return stopping.is_late(self.rooms, campaign)
 
     def cancel(self, campaign: int, on_progress: stopping.Progress | None = None) -> dict[str, Any]:
         """End a campaign: what can be taken back is, and the rest stops."""

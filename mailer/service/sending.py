@@ -187,9 +187,7 @@ def go_on(rooms: Rooms, campaign: int) -> int:
     if status == CampaignStatus.PREPARING:
         wait_until_frozen(rooms, campaign)
     elif status == CampaignStatus.PAUSED:
-        with rooms.database.ledger() as connection:
-            campaigns.resume(connection, campaign, rooms.now())
-            rooms.hand_out(connection, campaign)
+        stopping.resume(rooms, campaign)
     return campaign
 
 

@@ -1,4 +1,4 @@
-"""Pause and cancel: what they stop, what they take back, and exactly what is beyond their reach."""
+"""Pause, resume, cancel: what they stop, what they take back, and exactly what is beyond their reach."""
 
 import time
 from collections.abc import Callable
@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from mailer.delivery import campaigns, fences, withdrawal
+from mailer.delivery import campaigns, fences, lateness, schedule, withdrawal
 from mailer.delivery.campaigns import CampaignState
 from mailer.delivery.care import care, is_being_cancelled
 from mailer.delivery.owners import new_owner
@@ -44,6 +44,21 @@ def pause(rooms: Rooms, campaign: int) -> dict[str, Any]:
     """Hand nothing more over; what was handed over arrives."""
     with rooms.database.ledger() as connection:
         campaigns.pause(connection, campaign)
+    return status(rooms, campaign)
+
+
+def is_late(rooms: Rooms, campaign: int) -> bool:
+    """Whether resuming a campaign sends what is later than `[schedule] latest`."""
+    with rooms.database.reader() as connection:
+        return lateness.is_late(connection, campaign, schedule.latest_of(rooms.settings), rooms.now())
+
+
+def resume(rooms: Rooms, campaign: int, *, even_late: bool = False) -> dict[str, Any]:
+    """Let a paused campaign go on; `even_late`: one that missed its time too, now."""
+    latest = schedule.latest_of(rooms.settings)
+    with rooms.database.ledger() as connection:
+        lateness.resume(connection, campaign, latest, rooms.now(), even_late=even_late)
+        rooms.hand_out(connection, campaign)
     return status(rooms, campaign)
 
 

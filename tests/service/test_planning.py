@@ -8,7 +8,7 @@ from mailer.config import Settings
 from mailer.database import Database
 from mailer.delivery import campaigns, lateness
 from mailer.models import CampaignStatus
-from mailer.service import sending, ticking
+from mailer.service import sending, stopping, ticking
 from subscribers.errors import NewsletterError
 from tests.delivery.steps import ledger, work
 from tests.service.planned_site import PlannedSite
@@ -215,6 +215,47 @@ def test_a_missed_campaign_can_be_ended(planned: PlannedSite) -> None:
     planned.tick_until("2026-04-12 07:30")
     assert ledger(planned.site, campaign) == ("cancelled", 0, 0, 0, 0, 0)
     assert planned.states() == {"2026-04-10 07:30": "done"}
+
+
+def test_a_paused_plan_that_is_too_late_goes_only_when_a_person_says_so(planned: PlannedSite) -> None:
+    campaign = planned.plan("2026-04-10 07:30")
+    stopping.pause(planned.rooms, campaign)
+    planned.tick_until("2026-04-10 13:30")
+    assert not stopping.is_late(planned.rooms, campaign)
+    planned.move_to("2026-04-10 13:31")
+    assert stopping.is_late(planned.rooms, campaign)
+    with pytest.raises(NewsletterError, match="missed its time") as refusal:
+        stopping.resume(planned.rooms, campaign)
+    assert f"'mailer resume {campaign} --yes'" in (refusal.value.cure or "")
+    assert stopping.resume(planned.rooms, campaign, even_late=True)["status"] == "scheduled"
+    planned.tick_until("2026-04-10 13:33", every=MINUTE)
+    assert ledger(planned.site, campaign) == ("finished", 0, 3, 0, 0, 0)
+
+
+def test_a_frozen_plan_that_was_paused_until_it_is_too_late_is_asked_about_too(planned: PlannedSite) -> None:
+    campaign = planned.plan("2026-04-10 07:30")
+    planned.move_to("2026-04-10 06:43")
+    planned.tick()
+    stopping.pause(planned.rooms, campaign)
+    planned.tick_until("2026-04-10 13:31")
+    with pytest.raises(NewsletterError, match="missed its time"):
+        sending.go_on(planned.rooms, campaign)
+    assert stopping.resume(planned.rooms, campaign, even_late=True)["status"] == "sending"
+    work(planned.site, planned.provider)
+    assert ledger(planned.site, campaign) == ("finished", 0, 3, 0, 0, 0)
+
+
+def test_a_campaign_that_was_begun_and_paused_is_never_too_late(planned: PlannedSite) -> None:
+    planned.configure("sending", chunk_size=1)
+    planned.move_to("2026-04-10 07:00")
+    campaign = planned.plan("2026-04-10 07:30")
+    planned.move_to("2026-04-10 07:30")
+    planned.tick()
+    with pytest.raises(AssertionError, match="still at work"):
+        work(planned.site, planned.provider, limit=1)
+    stopping.pause(planned.rooms, campaign)
+    planned.move_to("2026-04-11 07:30")
+    assert stopping.resume(planned.rooms, campaign)["status"] == "sending"
 
 
 def test_what_was_begun_before_the_site_slept_goes_on(planned: PlannedSite) -> None:
