@@ -5,10 +5,12 @@ door, and no number knows of it. Each edition of a campaign is handed over to th
 in the middle leaves a letter that is not sent again.
 
 States read and written here (seed_letter): `plan` -> waiting, with the freeze · `_claim` waiting -> claimed ·
-`send_due` claimed -> accepted | refused | uncertain, or waiting again on proof that it was not taken;
-claimed for longer than a call may last -> uncertain
+`send_due` claimed -> accepted | refused | uncertain, or waiting again on proof that it was not taken; refused
+too where no letter can be made, so that nobody else's waits for it; claimed for longer than a call may last
+-> uncertain
 """
 
+import logging
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -36,6 +38,8 @@ from subscribers.models import SubscriberStatus
 PEOPLE_MAX = 1_000
 # What was surely not taken is tried again after this.
 AGAIN_AFTER = timedelta(seconds=30)
+
+_log = logging.getLogger(__name__)
 
 
 def people_of(connection: Connection, settings: Settings) -> list[Address]:
@@ -116,12 +120,23 @@ def send_due(sending: Sending) -> bool:
         now = sending.clock()
         _forget_the_dead(connection, now - sending.longest_lease)
         claimed = _claim(connection, now)
-        call = None if claimed is None else _call(connection, claimed, sending.settings)
     if claimed is None:
         return False
-    answer = sending.transport.submit(call) if call is not None else None
+    try:
+        # Composing and rendering take their time: not while others wait to write.
+        call = _call(sending, claimed)
+    except NewsletterError as error:
+        _log.warning("the seeds get no letter of campaign %s: %s", claimed.campaign_id, error)
+        values: dict[str, object] = {"state": SeedState.REFUSED, "detail": str(error)}
+    else:
+        answer = sending.transport.submit(call)
+        values = _ending(answer, sending.clock())
     with sending.database.ledger() as connection:
-        _record(connection, claimed, answer, sending.clock())
+        connection.execute(
+            update(seed_letters)
+            .where(_is(claimed.campaign_id, claimed.edition_id), seed_letters.c.state == SeedState.CLAIMED)
+            .values(**values)
+        )
     return True
 
 
@@ -148,17 +163,19 @@ def _claim(connection: Connection, now: datetime) -> _Claimed | None:
     return _Claimed(row.campaign_id, row.edition_id) if changed.rowcount == 1 else None
 
 
-def _call(connection: Connection, claimed: _Claimed, settings: Settings) -> Call | None:
-    """The letter of an edition, with its true subject; None where there is nobody to get it."""
-    addresses = people_of(connection, settings)
-    if not addresses:
-        return None
-    row = connection.execute(
-        select(editions, campaigns.c.revision_id)
-        .join(campaigns, campaigns.c.id == editions.c.campaign_id)
-        .where(editions.c.id == claimed.edition_id)
-    ).one()
-    issue = load_revision(connection, row.revision_id, settings)
+def _call(sending: Sending, claimed: _Claimed) -> Call:
+    """The letter of an edition, with its true subject. Raises NewsletterError where none can be made."""
+    settings = sending.settings
+    with sending.database.reader() as connection:
+        addresses = people_of(connection, settings)
+        if not addresses:
+            raise NewsletterError(f"nobody of the list '{settings.sending.seed_list}' may be mailed.")
+        row = connection.execute(
+            select(editions, campaigns.c.revision_id)
+            .join(campaigns, campaigns.c.id == editions.c.campaign_id)
+            .where(editions.c.id == claimed.edition_id)
+        ).one()
+        issue = load_revision(connection, row.revision_id, settings)
     selection = Selection(
         row.key, tuple(row.topics), tuple(row.stories), tuple(row.topic_stories), row.key == "full"
     )
@@ -168,24 +185,16 @@ def _call(connection: Connection, claimed: _Claimed, settings: Settings) -> Call
     )
 
 
-def _record(connection: Connection, claimed: _Claimed, answer: Answer | None, now: datetime) -> None:
-    values: dict[str, object]
-    if answer is None:
-        values = {"state": SeedState.REFUSED, "detail": "nobody of the list may be mailed"}
-    elif isinstance(answer, Accepted):
-        values = {"state": SeedState.ACCEPTED}
-    elif isinstance(answer, NotSent | Busy):
-        values = {"state": SeedState.WAITING, "not_before": now + AGAIN_AFTER, "detail": answer.detail}
-    elif isinstance(answer, Uncertain):
-        values = {"state": SeedState.UNCERTAIN, "detail": answer.detail}
-    else:
-        detail = answer.reason if isinstance(answer, Stopped) else answer.detail
-        values = {"state": SeedState.REFUSED, "detail": detail}
-    connection.execute(
-        update(seed_letters)
-        .where(_is(claimed.campaign_id, claimed.edition_id), seed_letters.c.state == SeedState.CLAIMED)
-        .values(**values)
-    )
+def _ending(answer: Answer, now: datetime) -> dict[str, object]:
+    """What an answer makes of the letter."""
+    if isinstance(answer, Accepted):
+        return {"state": SeedState.ACCEPTED}
+    if isinstance(answer, NotSent | Busy):
+        return {"state": SeedState.WAITING, "not_before": now + AGAIN_AFTER, "detail": answer.detail}
+    if isinstance(answer, Uncertain):
+        return {"state": SeedState.UNCERTAIN, "detail": answer.detail}
+    detail = answer.reason if isinstance(answer, Stopped) else answer.detail
+    return {"state": SeedState.REFUSED, "detail": detail}
 
 
 def _forget_the_dead(connection: Connection, before: datetime) -> None:

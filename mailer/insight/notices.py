@@ -29,6 +29,7 @@ class Kind(StrEnum):
     WEBHOOK_SILENT = "webhook silent"
     DISK_LOW = "disk low"
     COMPLAINTS = "complaints"
+    SEEDS = "seeds"
     NOT_AT_HOME = "not at home"
 
 

@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, Connection, and_, exists, func, select
 
 from mailer.config import Settings
 from mailer.config_tables import duration_of
-from mailer.house_models import OccurrenceState
+from mailer.house_models import OccurrenceState, SeedState
 from mailer.insight.notices import Kind, Trouble
 from mailer.models import AttemptOutcome, CampaignStatus, ChunkState, FenceState
 from mailer.tables import (
@@ -25,6 +25,7 @@ from mailer.tables import (
     issues,
     occurrences,
     schedules,
+    seed_letters,
 )
 from mailer.tracking import heartbeats
 
@@ -55,6 +56,7 @@ def all_of(connection: Connection, settings: Settings, now: datetime) -> list[Tr
         *_paused(connection),
         *_missed(connection),
         *_uncertain(connection, now - _patience(settings)),
+        *_seeds(connection),
         *_skipped(connection, now),
         *_reminders(connection),
         *_silent(connection, duration_of(settings.alerts.webhook_silent), now),
@@ -126,6 +128,29 @@ def _uncertain(connection: Connection, called_before: datetime) -> Iterator[Trou
             f"{int(letters):,} letters of campaign {number} ({slug}) are held: nobody saw the answer to "
             "their call, and no event has told whether they went.",
             f"'mailer resolve {number}' with --sent, --again or --drop shows the evidence before it asks.",
+            number,
+        )
+
+
+def _seeds(connection: Connection) -> Iterator[Trouble]:
+    """Editions that nobody looked at first, while there is still something to stop."""
+    rows = connection.execute(
+        select(campaigns.c.id, issues.c.slug, func.count(), func.min(seed_letters.c.detail))
+        .select_from(seed_letters)
+        .join(campaigns, campaigns.c.id == seed_letters.c.campaign_id)
+        .join(issues, issues.c.id == campaigns.c.issue_id)
+        .where(
+            seed_letters.c.state == SeedState.REFUSED,
+            campaigns.c.status.in_((CampaignStatus.SENDING, CampaignStatus.PAUSED)),
+        )
+        .group_by(campaigns.c.id, issues.c.slug)
+    )
+    for number, slug, editions, detail in rows:
+        yield Trouble(
+            Kind.SEEDS,
+            f"campaign {number}",
+            f"Editions of campaign {number} ({slug}) that the seed list did not get: {editions}; {detail}",
+            f"The others get it at its time; 'mailer pause {number}' stops it until somebody has looked.",
             number,
         )
 

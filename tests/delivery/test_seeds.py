@@ -1,15 +1,19 @@
 """A few people get every edition first, and nobody else before they have had time to look."""
 
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import insert, select, update
+from sqlalchemy import delete, insert, select, update
 
-from mailer.delivery import campaigns, freeze
+from mailer.delivery import campaigns, freeze, seeds
 from mailer.delivery.send import Worked, run_once
 from mailer.delivery.transport import Answer, NotSent, Uncertain
+from mailer.editions.compose import compose
+from mailer.insight import troubles
 from mailer.tables import deliveries, list_members, seed_letters, subscribers
+from mailer.tables import lists as list_rows
 from subscribers import lists
 from subscribers.errors import NewsletterError
 from tests.delivery.conftest import Site
@@ -152,3 +156,63 @@ def test_a_campaign_stopped_by_a_seed_sends_nothing(site: Site) -> None:
     assert len(provider.calls) == 1
     with site.database.reader() as connection:
         assert connection.execute(select(deliveries.c.handover)).scalars().all() == ["withheld"]
+
+
+def names_no_list(site: Site) -> None:
+    with site.database.ledger() as connection:
+        connection.execute(delete(list_members))
+        connection.execute(delete(list_rows))
+
+
+def takes_too_many(site: Site) -> None:
+    with site.database.ledger() as connection:
+        [list_id] = connection.execute(select(list_rows.c.id)).scalars()
+        readers = connection.execute(
+            select(subscribers.c.id).where(subscribers.c.email.like("reader%"))
+        ).scalars()
+        added = [{"list_id": list_id, "subscriber_id": person} for person in readers]
+        connection.execute(insert(list_members).values(added_at=site.clock.now), added)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [(names_no_list, "there is no list 'Editors'"), (takes_too_many, "1 at most look before all others")],
+)
+def test_a_seed_list_that_can_no_longer_be_used_holds_nobody_up(
+    site: Site, monkeypatch: pytest.MonkeyPatch, change: Callable[[Site], None], said: str
+) -> None:
+    with_seeds(site, "one@example.com")
+    site.add_many(2)
+    campaign_id = site.freeze()
+    monkeypatch.setattr(seeds, "PEOPLE_MAX", 1)
+    change(site)
+    provider = Provider()
+    until(site, provider, site.clock.now)
+    assert (states(site), provider.calls) == (["refused"] * 2, [])
+    with site.database.reader() as connection:
+        [trouble] = troubles.all_of(connection, site.settings, site.clock.now)
+    assert trouble.kind == "seeds"
+    assert said in trouble.said
+    until(site, provider, site.clock.now + LEAD)
+    work(site, provider)
+    assert ledger(site, campaign_id)[:3] == ("finished", 0, 3)
+    with site.database.reader() as connection:
+        assert troubles.all_of(connection, site.settings, site.clock.now) == []
+
+
+def test_nobody_waits_to_write_while_a_seed_letter_is_made(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_seeds(site, "one@example.com")
+    site.freeze()
+    made: list[Any] = []
+
+    def composed(*arguments: Any) -> Any:
+        with site.database.ledger() as connection:  # another's, at this moment
+            made.append(connection.execute(select(seed_letters.c.state)).scalar_one())
+        return compose(*arguments)
+
+    monkeypatch.setattr(seeds, "compose", composed)
+    until(site, Provider(), site.clock.now)
+    assert made == ["claimed"]
+    assert states(site) == ["accepted"]
