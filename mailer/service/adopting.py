@@ -7,9 +7,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from mailer import dialect
-from mailer.delivery import campaigns
+from mailer.delivery import standing
 from mailer.models import CampaignStatus
-from mailer.service import due, erasing, identity, keeping, leaving
+from mailer.service import due, erasing, identity, leaving
 from mailer.service.rooms import Rooms
 from subscribers.errors import NewsletterError
 from subscribers.leavers import Replayed
@@ -46,7 +46,7 @@ def prepare(rooms: Rooms) -> Adoption:
         problem = identity.problem(connection, rooms.home)
     replayed = replay(rooms) if problem is not None else Replayed()
     with rooms.database.reader() as connection:
-        under_way = [state.as_json() for state in campaigns.list_all(connection) if state.status in UNDER_WAY]
+        under_way = [state.as_json() for state in standing.every(connection, statuses=UNDER_WAY)]
     return Adoption(problem.message if problem else None, replayed, tuple(under_way))
 
 
@@ -61,7 +61,6 @@ def replay(rooms: Rooms) -> Replayed:
 
 def adopt(rooms: Rooms) -> None:
     """Let this folder send from this database, and no other folder."""
-    keeping.accept_age(rooms.home)
     with rooms.database.ledger() as connection:
         identity.take(connection, rooms.home, rooms.now())
     # A process that started before could not: what `[schedule] weekly` says holds from now on.

@@ -20,6 +20,7 @@ from sqlalchemy.exc import OperationalError
 from mailer.config import Settings
 from mailer.delivery.audience import is_allowed
 from mailer.delivery.sendgrid import SendGrid
+from mailer.delivery.timing import CLOCK_SLACK
 from mailer.delivery.transport import Accepted, Answer, Uncertain
 from mailer.insight import notices as noted
 from mailer.insight import troubles
@@ -174,7 +175,7 @@ def tell_by_letter(rooms: Rooms, now: datetime) -> None:
             return
         refused_at = heartbeats.last(connection, LETTER_REFUSED)
         # A clock that was ahead for a while must not silence us until it is that late.
-        if refused_at is not None and now - LETTER_PAUSE < refused_at <= now:
+        if refused_at is not None and now - LETTER_PAUSE < refused_at <= now + CLOCK_SLACK:
             return
         if _no_letter_to(connection, rooms.settings):
             return

@@ -10,7 +10,7 @@ import os
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,7 +22,6 @@ from mailer.database import Database
 from mailer.service import leaving
 from mailer.service.leaving import LEAVERS_FILE
 from mailer.tables import campaigns, identities
-from mailer.tracking import heartbeats
 from subscribers.errors import NewsletterError, Problem
 from subscribers.tables import upsert
 
@@ -170,8 +169,6 @@ def found(database: Database, home: Home, now: Callable[[], datetime]) -> bool:
         instance = known or secrets.token_hex(ID_BYTES)
         # Of two processes that open it at the same moment the second waits here, and finds the row.
         row = {"id": THE_ONLY_ROW, "instance": instance, "adopted_at": now()}
-        # Born now, and so no older than a folder in which an earlier one ticked.
-        heartbeats.beat(connection, heartbeats.TICK, now(), every=timedelta())
         row_is_ours = connection.execute(
             upsert(identities).values(row).on_conflict_do_nothing(index_elements=["id"])
         ).rowcount

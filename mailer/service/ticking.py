@@ -40,9 +40,9 @@ def take_up(rooms: Rooms, _now: datetime) -> None:
     )
 
 
-def keep(rooms: Rooms, now: datetime) -> None:
+def keep(rooms: Rooms, _now: datetime) -> None:
     """Say that the clock runs, and write down who left."""
-    keeping.tick(rooms.database, rooms.home, now)
+    keeping.tick(rooms.database, rooms.home, rooms.now)
 
 
 def hand_out(rooms: Rooms, _now: datetime) -> None:

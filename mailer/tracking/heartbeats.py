@@ -4,6 +4,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, or_, select
 
+from mailer.delivery.timing import CLOCK_SLACK
 from mailer.tables import heartbeats
 from subscribers.tables import upsert
 
@@ -14,10 +15,11 @@ WEBHOOK = "webhook"
 def beat(connection: Connection, name: str, now: datetime, *, every: timedelta) -> bool:
     """Write down that it happens now; False when that was written less than `every` ago.
 
-    A time that is yet to come was written by a clock that has been set right since.
+    A time long to come was written by a clock that has been set right since; one that is only a little
+    ahead by another machine's, or by somebody who had the lock before: it is never set back.
     """
     statement = upsert(heartbeats).values(name=name, at=now)
-    is_due = or_(heartbeats.c.at <= now - every, heartbeats.c.at > now)
+    is_due = or_(heartbeats.c.at <= now - every, heartbeats.c.at > now + CLOCK_SLACK)
     written = connection.execute(
         statement.on_conflict_do_update(
             index_elements=["name"], set_={"at": statement.excluded.at}, where=is_due

@@ -2,17 +2,19 @@
 
 import shutil
 import stat
+from contextlib import closing
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
-from sqlalchemy import insert
+from sqlalchemy import insert, select
 
 from mailer.config import Settings
 from mailer.database import Database
 from mailer.service import identity, keeping
 from mailer.service.identity import Home
-from mailer.tables import campaigns, identities, issues, revisions
+from mailer.tables import campaigns, heartbeats, identities, issues, revisions
+from tests import databases
 
 
 def why(database: Database, home: Home) -> str | None:
@@ -113,16 +115,55 @@ def test_a_database_with_a_campaign_is_not_new(settings: Settings, database: Dat
 
 
 def test_two_databases_of_one_folder_live_beside_each_other(
+    settings: Settings, database: Database, now: datetime, tmp_path: Path
+) -> None:
+    home, hour = Home.of(settings), timedelta(hours=1)
+    before = home.instance()
+    with closing(Database(databases.new_url(tmp_path / "second.db"))) as second:
+        second.upgrade()
+        assert identity.found(second, home, lambda: now + hour)
+        assert home.instance() == before
+        for turn in range(2, 6):
+            # Each is looked at long after the other has ticked.
+            ticking, resting = (database, second) if turn % 2 else (second, database)
+            keeping.tick(ticking, home, lambda at=now + turn * hour: at)  # type: ignore[misc]
+            assert not keeping.disown_if_older(resting, home)
+        assert (why(database, home), why(second, home)) == (None, None)
+
+
+def test_a_folder_disowns_no_database_that_another_has_adopted(
+    settings: Settings, database: Database, now: datetime, tmp_path: Path
+) -> None:
+    first, later = Home.of(settings), now + timedelta(days=1)
+    keeping.tick(database, first, lambda: later)
+    second = replace(first, folder=str(tmp_path / "b"), file=tmp_path / "b/data/instance.json")
+    with database.ledger() as connection:
+        identity.take(connection, second, now)
+        connection.execute(heartbeats.delete())
+    keeping.tick(database, first, lambda: later)
+    keeping.tick(database, second, lambda: now)
+    assert why(database, second) is None
+    with database.reader() as connection:
+        # Its clock is its own: that of a machine which may not send says nothing.
+        assert connection.execute(select(heartbeats.c.at)).scalar_one() == now
+
+
+def test_a_tick_that_waited_for_the_lock_never_sets_the_heartbeat_back(
     settings: Settings, database: Database, now: datetime
 ) -> None:
-    home = Home.of(settings)
-    with database.ledger() as connection:
-        connection.execute(identities.delete())
-    assert identity.found(database, home, lambda: now)
-    before = home.instance()
-    keeping.tick(database, home, now)
-    with database.ledger() as connection:
-        connection.execute(identities.delete())
-    assert identity.found(database, home, lambda: now)
-    assert home.instance() == before
+    home, later = Home.of(settings), now + timedelta(seconds=90)
+    keeping.tick(database, home, lambda: now - timedelta(minutes=1))
+    told = []
+
+    def clock() -> datetime:
+        told.append(now)
+        if len(told) > 1:
+            return later
+        keeping.tick(database, home, lambda: later)  # somebody else has the lock meanwhile
+        return now
+
+    keeping.tick(database, home, clock)
+    keeping.tick(database, home, lambda: now)  # another machine's clock
     assert not keeping.disown_if_older(database, home)
+    with database.reader() as connection:
+        assert connection.execute(select(heartbeats.c.at)).scalar_one() == later

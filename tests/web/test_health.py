@@ -28,7 +28,7 @@ Change = Callable[[Rooms], object]
 def sending(rooms: Rooms) -> Rooms:
     """The sample's campaign under way, its clock ticking."""
     execute(rooms, update(campaigns).values(status=CampaignStatus.SENDING))
-    keeping.tick(rooms.database, rooms.home, rooms.now())
+    keeping.tick(rooms.database, rooms.home, rooms.now)
     return rooms
 
 
