@@ -152,8 +152,12 @@ class Database:
         require_known(before)
         config = Config()
         config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
-        config.attributes["engine"] = self._ledger
-        command.upgrade(config, "head")
+        engine = _engine(self.url, writes=True, full_sync=True, connections=1, migrates=True)
+        config.attributes["engine"] = engine
+        try:
+            command.upgrade(config, "head")
+        finally:
+            engine.dispose()
         return True
 
     def require_current_schema(self) -> None:
@@ -204,6 +208,7 @@ def _engine(
     cache_kib: int = dialect.WRITER_CACHE_KIB,
     checkpoint_pages: int | None = None,
     is_freeze: bool = False,
+    migrates: bool = False,
 ) -> Engine:
     arguments: dict[str, Any] = {
         "poolclass": QueuePool,
@@ -221,5 +226,6 @@ def _engine(
         cache_kib=cache_kib,
         checkpoint_pages=checkpoint_pages,
         is_freeze=is_freeze,
+        migrates=migrates,
     )
     return engine

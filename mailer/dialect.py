@@ -64,6 +64,7 @@ def prepare(
     cache_kib: int = WRITER_CACHE_KIB,
     checkpoint_pages: int | None = None,
     is_freeze: bool = False,
+    migrates: bool = False,
 ) -> None:
     """Give an engine its settings and its kind of BEGIN.
 
@@ -82,7 +83,8 @@ def prepare(
         cursor.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
         cursor.execute("PRAGMA journal_mode = WAL")
         cursor.execute(f"PRAGMA synchronous = {'FULL' if full_sync else 'NORMAL'}")
-        cursor.execute("PRAGMA foreign_keys = ON")
+        # Dropping a table, to make it anew, would take along whatever refers to its rows.
+        cursor.execute(f"PRAGMA foreign_keys = {'OFF' if migrates else 'ON'}")
         cursor.execute(f"PRAGMA cache_size = -{cache_kib}")
         cursor.execute(f"PRAGMA journal_size_limit = {JOURNAL_LIMIT_BYTES}")
         cursor.execute("PRAGMA trusted_schema = OFF")
@@ -100,6 +102,11 @@ def prepare(
         if not options.get(UNBEGUN):
             locks = writes and not options.get(STAGING)
             connection.exec_driver_sql("BEGIN IMMEDIATE" if locks else "BEGIN")
+
+
+def references_hold(connection: Connection) -> bool:
+    """Whether every row that refers to another still finds it; a server never lets it be otherwise."""
+    return not is_sqlite(connection) or not connection.exec_driver_sql("PRAGMA foreign_key_check").all()
 
 
 def _prepare_server(engine: Engine, *, full_sync: bool, writes: bool, waits: bool) -> None:

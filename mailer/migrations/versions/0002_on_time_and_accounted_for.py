@@ -188,28 +188,26 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("campaign_id", "edition_id", name=op.f("pk_seed_letter")),
     )
-    with op.batch_alter_table("attempt", schema=None) as batch_op:
-        batch_op.add_column(sa.Column("recipients", sa.Integer(), server_default="0", nullable=False))
-        batch_op.add_column(sa.Column("fence_id", sa.Integer(), nullable=True))
-        batch_op.create_index("ix_attempt_started", ["started_at"], unique=False)
-
-    with op.batch_alter_table("campaign", schema=None) as batch_op:
-        batch_op.add_column(sa.Column("created_by", sa.String(), server_default="", nullable=False))
-        batch_op.add_column(sa.Column("occurrence_id", sa.Integer(), nullable=True))
-        batch_op.add_column(sa.Column("approval_id", sa.Integer(), nullable=True))
-        batch_op.add_column(sa.Column("failures", sa.Integer(), server_default="0", nullable=False))
-        batch_op.add_column(sa.Column("may_be_late", sa.Boolean(), server_default=sa.false(), nullable=False))
-        batch_op.create_index(
-            "uq_campaign_occurrence",
-            ["occurrence_id"],
-            unique=True,
-            sqlite_where=sa.text("occurrence_id IS NOT NULL AND status <> 'cancelled'"),
-            postgresql_where=sa.text("occurrence_id IS NOT NULL AND status <> 'cancelled'"),
-        )
-
-    with op.batch_alter_table("chunk", schema=None) as batch_op:
-        batch_op.add_column(sa.Column("not_before", subscribers.models.UTCTime(timezone=True), nullable=True))
-        batch_op.add_column(sa.Column("fence_id", sa.Integer(), nullable=True))
+    # Added in place: a table made anew would take along what refers to its rows.
+    op.add_column("attempt", sa.Column("recipients", sa.Integer(), server_default="0", nullable=False))
+    op.add_column("attempt", sa.Column("fence_id", sa.Integer(), nullable=True))
+    op.create_index("ix_attempt_started", "attempt", ["started_at"])
+    op.add_column("campaign", sa.Column("created_by", sa.String(), server_default="", nullable=False))
+    op.add_column("campaign", sa.Column("occurrence_id", sa.Integer(), nullable=True))
+    op.add_column("campaign", sa.Column("approval_id", sa.Integer(), nullable=True))
+    op.add_column("campaign", sa.Column("failures", sa.Integer(), server_default="0", nullable=False))
+    # '0' is false on both databases; an expression would make the whole table anew on SQLite.
+    op.add_column("campaign", sa.Column("may_be_late", sa.Boolean(), server_default="0", nullable=False))
+    op.create_index(
+        "uq_campaign_occurrence",
+        "campaign",
+        ["occurrence_id"],
+        unique=True,
+        sqlite_where=sa.text("occurrence_id IS NOT NULL AND status <> 'cancelled'"),
+        postgresql_where=sa.text("occurrence_id IS NOT NULL AND status <> 'cancelled'"),
+    )
+    op.add_column("chunk", sa.Column("not_before", subscribers.models.UTCTime(timezone=True), nullable=True))
+    op.add_column("chunk", sa.Column("fence_id", sa.Integer(), nullable=True))
 
 
 def downgrade() -> None:
