@@ -101,8 +101,8 @@ class Jobs:
         while not stop.done():
             try:
                 await self._work_while_connected(sending, stop)
-            except (ConnectorException, OSError) as error:
-                log.warning("the queue cannot be reached", error=type(error).__name__)
+            except Exception as error:  # noqa: BLE001 - whatever it was, a worker that lives must work
+                log.warning("the queue cannot be reached; trying again", error=type(error).__name__)
             await asyncio.wait({stop}, timeout=FAILURE_SECONDS)
         self._leave(sending)
 
@@ -164,10 +164,15 @@ async def rescue(app: App, silent_seconds: float = STALLED_SECONDS) -> int:
     stalled = list(
         await app.job_manager.get_stalled_jobs(queue=QUEUE, seconds_since_heartbeat=silent_seconds)
     )
+    freed = 0
     for job in stalled:
-        await app.job_manager.retry_job(job)
+        try:
+            await app.job_manager.retry_job(job)
+        except ConnectorException:
+            continue  # another worker was faster
+        freed += 1
         log.warning("job of a dead worker goes again", job=job.id)
-    return len(stalled)
+    return freed
 
 
 async def _rescue_again_and_again(app: App) -> None:
