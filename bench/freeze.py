@@ -13,7 +13,7 @@ from pathlib import Path
 
 from bench.site import CHOICES, make_elsewhere, new_campaign, open_site, peak_mib
 from mailer.database import Database
-from mailer.delivery import campaigns, freeze
+from mailer.delivery import freeze, standing
 from mailer.delivery.audience import Audience
 from mailer.delivery.plan import make
 from mailer.insight.leaves import registry
@@ -43,7 +43,7 @@ def main(readers: int = READERS) -> None:
             )
         memory = peak_mib()
         with site.database.reader() as connection:
-            state = campaigns.status(connection, campaign_id)
+            state = standing.status(connection, campaign_id)
             planned = _seconds(
                 lambda: make(
                     connection,
@@ -55,9 +55,7 @@ def main(readers: int = READERS) -> None:
                 )
             )
         site.database.close()
-    print(
-        f"{readers:,} readers, {len(CHOICES)} sets of topics: {state.frozen:,} frozen, {dict(state.skipped)}"
-    )
+    print(f"{readers:,} readers, {len(CHOICES)} sets of topics: {state.frozen:,} frozen, {state.skipped}")
     print(f"freeze                          {seconds:6.2f} s    target <= {TARGET_SECONDS} s")
     print(f"longest wait of another writer  {probe.longest:6.2f} s    target <= {TARGET_LOCK_SECONDS} s")
     print(f"peak memory                     {memory:6.0f} MiB  target <= {TARGET_MIB} MiB")

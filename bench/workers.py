@@ -24,7 +24,7 @@ from sqlalchemy import create_engine, func, make_url, select, text
 
 from bench.handover import sink
 from bench.site import SLUG, make_site
-from mailer.delivery import campaigns
+from mailer.delivery import standing
 from mailer.service import Mailer
 from mailer.site import set_keys
 from mailer.tables import attempts
@@ -90,10 +90,10 @@ def _worker(folder: Path) -> "subprocess.Popen[bytes]":
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
 
 
-def _until_over(mailer: Mailer, campaign: int) -> campaigns.CampaignState:
+def _until_over(mailer: Mailer, campaign: int) -> standing.CampaignState:
     while True:
         with mailer.database.reader() as connection:
-            state = campaigns.status(connection, campaign)
+            state = standing.status(connection, campaign)
         if state.status != "sending":
             return state
         time.sleep(LOOK_SECONDS)

@@ -93,6 +93,8 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, right: Se
     for position, column in enumerate(columns):
         shown.add_column(column, justify="right" if position in right else "left", overflow="fold")
     for row in rows:
+        if len(row) != len(columns):
+            raise ValueError(f"{len(row)} cells under {len(columns)} headings: {row}")
         shown.add_row(*(plain(cell) for cell in row))
     _console.print(shown)
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def _possible(campaign: int | None) -> int | None:
     """A number that no campaign can have is answered like one that none has."""
-    from mailer.delivery.campaigns import require_possible
+    from mailer.delivery.standing import require_possible
 
     if campaign is not None:
         require_possible(campaign)
@@ -153,7 +153,6 @@ def _table(rows: list[dict[str, Any]]) -> None:
             "",
             "Issue",
             "Status",
-            "Planned for",
             "Frozen",
             "Waiting",
             "Accepted",

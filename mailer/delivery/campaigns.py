@@ -1,4 +1,4 @@
-"""A campaign's life and its account: create, pause, resume, cancel, finish, reopen, and the equation.
+"""A campaign's life: create, pause, resume, cancel, finish, reopen. Where it stands is told by `standing`.
 
 States read and written here (campaign):
 `create` -> preparing, of a planned one -> scheduled · `pause` scheduled, sending -> paused · `resume` paused
@@ -6,42 +6,26 @@ States read and written here (campaign):
 cancelled · `finish_if_done`, `finish_all_done` sending -> finished · `reopen` finished -> sending · `give_up`
 preparing -> cancelled, a planned one -> paused; preparing -> sending is the freeze's, missed is `lateness`'s
 and (chunk) `cancel`, `withhold_if_cancelled`: waiting, claimed -> withheld. A call in flight is never
-touched. Always: frozen = waiting + accepted + rejected + withheld + held, a sum over chunks.
+touched.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, case, exists, func, insert, select, update
+from sqlalchemy import Connection, bindparam, exists, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from mailer.delivery.audience import Audience
 from mailer.delivery.owners import new_owner
+from mailer.delivery.standing import FINAL, WITH_WORK, no_such
 from mailer.models import CampaignStatus, ChunkState, FenceState, Handover
-from mailer.tables import (
-    campaigns,
-    chunks,
-    deliveries,
-    fences,
-    issues,
-    occurrences,
-    revisions,
-    schedules,
-    skips,
-)
-from subscribers.errors import NewsletterError, NotFound
+from mailer.tables import campaigns, chunks, deliveries, fences
+from subscribers.errors import NewsletterError
 from subscribers.failpoints import Point, reach
 
 CANCELLED = "cancelled"  # why a letter was withheld
 BY_HAND = "paused by hand"
-
-# What an INTEGER of PostgreSQL holds.
-NUMBER_MAX = 2**31 - 1
-FINAL = (CampaignStatus.FINISHED, CampaignStatus.CANCELLED)
-# Chunks that somebody still has work with; uncertain ones wait for evidence, not for work.
-OPEN = (ChunkState.WAITING, ChunkState.CLAIMED, ChunkState.SUBMITTING)
 
 # What was handed over ahead of its time can still be taken back: such a campaign is not over.
 _HAS_LIVE_FENCE = exists().where(
@@ -53,54 +37,11 @@ _FINISH = (
     .where(
         campaigns.c.id == bindparam("campaign"),
         campaigns.c.status == CampaignStatus.SENDING,
-        ~exists().where(chunks.c.campaign_id == bindparam("campaign"), chunks.c.state.in_(OPEN)),
+        ~exists().where(chunks.c.campaign_id == bindparam("campaign"), chunks.c.state.in_(WITH_WORK)),
         ~_HAS_LIVE_FENCE,
     )
     .values(status=CampaignStatus.FINISHED, finished_at=bindparam("at"))
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Due:
-    """The time that a campaign is planned for; of a local one `at` is that of its first readers."""
-
-    at: datetime
-    civil: str
-    zone: str
-    is_local: bool
-
-    def as_json(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in self.__slots__} | {"at": self.at.isoformat()}
-
-
-@dataclass(frozen=True, slots=True)
-class CampaignState:
-    """Where a campaign stands. `frozen` is always the sum of the five after it.
-
-    It goes with `revision`, whatever newer draft the issue has; `due` is None for "at once".
-    """
-
-    campaign: int
-    issue: str
-    status: str
-    pause_reason: str | None
-    frozen: int
-    waiting: int
-    accepted: int
-    rejected: int
-    withheld: int
-    held: int
-    skipped: Mapping[str, int]
-    revision: int
-    newest_revision: int
-    due: Due | None
-
-    def as_json(self) -> dict[str, Any]:
-        """The shape that scripts rely on."""
-        return {name: getattr(self, name) for name in self.__slots__} | {
-            "skipped": dict(self.skipped),
-            "due": self.due and self.due.as_json(),
-        }
 
 
 class UnfinishedCampaign(NewsletterError):
@@ -186,30 +127,6 @@ def audience(connection: Connection, campaign_id: int) -> Audience:
     )
 
 
-def status(connection: Connection, campaign_id: int) -> CampaignState:
-    """Where a campaign stands. Raises NotFound."""
-    require_possible(campaign_id)
-    found = _states(connection, campaigns.c.id == campaign_id)
-    if not found:
-        raise _no_such(campaign_id)
-    return found[0]
-
-
-def require_possible(campaign_id: int) -> None:
-    """Refuse a number that no campaign can have, and no database takes. Raises NotFound."""
-    if not 0 < campaign_id <= NUMBER_MAX:
-        raise _no_such(campaign_id)
-
-
-def _no_such(campaign_id: int) -> NotFound:
-    return NotFound(f"there is no campaign {campaign_id}.", cure="See 'mailer campaigns'.")
-
-
-def list_all(connection: Connection) -> list[CampaignState]:
-    """Every campaign, newest first."""
-    return _states(connection, campaigns.c.id > 0)
-
-
 def pause(connection: Connection, campaign_id: int, reason: str = BY_HAND) -> bool:
     """Stop handing over; calls in flight end. False when it is paused already. Raises when it is over."""
     before = (CampaignStatus.SCHEDULED, CampaignStatus.SENDING)
@@ -228,14 +145,16 @@ def resume(connection: Connection, campaign_id: int, now: datetime) -> bool:
 
     False when it is under way already. Raises when it is over, or missed.
     """
-    is_planned = update(campaigns).where(
-        campaigns.c.id == campaign_id,
-        campaigns.c.status == CampaignStatus.PAUSED,
-        campaigns.c.frozen_at.is_(None),
+    planned_again = connection.execute(
+        update(campaigns)
+        .where(
+            campaigns.c.id == campaign_id,
+            campaigns.c.status == CampaignStatus.PAUSED,
+            campaigns.c.frozen_at.is_(None),
+        )
+        .values(status=CampaignStatus.SCHEDULED, pause_reason=None, not_before=None)
     )
-    if connection.execute(
-        is_planned.values(status=CampaignStatus.SCHEDULED, pause_reason=None, not_before=None)
-    ).rowcount:
+    if planned_again.rowcount:
         return True
     if _change(
         connection,
@@ -329,7 +248,7 @@ def finish_if_done(connection: Connection, campaign_id: int, now: datetime) -> b
 
 def finish_all_done(connection: Connection, now: datetime) -> None:
     """sending -> finished for every campaign without work left: an event may have taken the last of it."""
-    has_open = exists().where(chunks.c.campaign_id == campaigns.c.id, chunks.c.state.in_(OPEN))
+    has_open = exists().where(chunks.c.campaign_id == campaigns.c.id, chunks.c.state.in_(WITH_WORK))
     connection.execute(
         update(campaigns)
         .where(campaigns.c.status == CampaignStatus.SENDING, ~has_open, ~_HAS_LIVE_FENCE)
@@ -386,7 +305,7 @@ def _refuse_unless(
         select(campaigns.c.status).where(campaigns.c.id == campaign_id)
     ).scalar_one_or_none()
     if found is None:
-        raise _no_such(campaign_id)
+        raise no_such(campaign_id)
     if found in wanted:
         return False
     if found == CampaignStatus.MISSED:
@@ -397,77 +316,4 @@ def _refuse_unless(
     raise NewsletterError(
         f"campaign {campaign_id} is {found}; there is nothing to {verb}.",
         cure=f"See 'mailer status {campaign_id}'.",
-    )
-
-
-def _states(connection: Connection, which: Any) -> list[CampaignState]:
-    rest = chunks.c.recipients - chunks.c.rejected - chunks.c.withheld
-
-    def share(*states: ChunkState) -> Any:
-        return func.coalesce(func.sum(case((chunks.c.state.in_(states), rest), else_=0)), 0)
-
-    newer = revisions.alias()
-    newest = (
-        select(func.max(newer.c.number)).where(newer.c.issue_id == campaigns.c.issue_id).scalar_subquery()
-    )
-    plain = (
-        campaigns.c.id,
-        issues.c.slug,
-        campaigns.c.status,
-        campaigns.c.pause_reason,
-        revisions.c.number.label("revision"),
-        occurrences.c.at,
-        occurrences.c.civil,
-        schedules.c.zone,
-        schedules.c.is_local,
-    )
-    rows = connection.execute(
-        select(
-            *plain,
-            newest.label("newest_revision"),
-            func.coalesce(func.sum(chunks.c.recipients), 0).label("frozen"),
-            share(*OPEN).label("waiting"),
-            share(ChunkState.ACCEPTED).label("accepted"),
-            func.coalesce(func.sum(chunks.c.rejected), 0).label("rejected"),
-            func.coalesce(func.sum(chunks.c.withheld), 0).label("withheld"),
-            share(ChunkState.UNCERTAIN).label("held"),
-        )
-        .join(issues, issues.c.id == campaigns.c.issue_id)
-        .join(revisions, revisions.c.id == campaigns.c.revision_id)
-        .outerjoin(occurrences, occurrences.c.id == campaigns.c.occurrence_id)
-        .outerjoin(schedules, schedules.c.id == occurrences.c.schedule_id)
-        .outerjoin(chunks, chunks.c.campaign_id == campaigns.c.id)
-        .where(which)
-        .group_by(*plain, campaigns.c.issue_id)
-        .order_by(campaigns.c.id.desc())
-    ).all()
-    reasons: dict[int, dict[str, int]] = {}
-    ids = [row.id for row in rows]
-    counted = connection.execute(
-        select(skips.c.campaign_id, skips.c.reason, func.count())
-        .where(skips.c.campaign_id.in_(ids))
-        .group_by(skips.c.campaign_id, skips.c.reason)
-        .order_by(skips.c.campaign_id, func.count().desc(), skips.c.reason)
-    )
-    for campaign_id, reason, number in counted:
-        reasons.setdefault(campaign_id, {})[reason] = number
-    return [_state(row, reasons.get(row.id, {})) for row in rows]
-
-
-def _state(row: Any, skipped: Mapping[str, int]) -> CampaignState:
-    return CampaignState(
-        campaign=row.id,
-        issue=row.slug,
-        status=row.status,
-        pause_reason=row.pause_reason,
-        frozen=int(row.frozen),
-        waiting=int(row.waiting),
-        accepted=int(row.accepted),
-        rejected=int(row.rejected),
-        withheld=int(row.withheld),
-        held=int(row.held),
-        skipped=skipped,
-        revision=row.revision,
-        newest_revision=row.newest_revision,
-        due=None if row.civil is None else Due(row.at, row.civil, row.zone, bool(row.is_local)),
     )

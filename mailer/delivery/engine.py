@@ -11,10 +11,10 @@ import time
 from collections.abc import Callable
 from types import TracebackType
 
-from mailer.delivery import campaigns, reconcile
-from mailer.delivery.campaigns import CampaignState
+from mailer.delivery import reconcile, standing
 from mailer.delivery.owners import new_owner
 from mailer.delivery.send import Sending, Step, Worked, run_once
+from mailer.delivery.standing import CampaignState
 from mailer.trouble import passing_trouble
 
 # Work may appear without our being told: another process resumes, a lease ends.
@@ -167,4 +167,4 @@ def run_all(sending: Sending, *, threads: int | None = None) -> None:
 
 def _state(sending: Sending, campaign_id: int) -> CampaignState:
     with sending.database.reader() as connection:
-        return campaigns.status(connection, campaign_id)
+        return standing.status(connection, campaign_id)

@@ -8,6 +8,7 @@ States read and written here (fence): `open_one` -> open · `doubt`, `withdraw` 
 one, and what becomes of its letters, is `withdrawal`'s. Network calls are `care`'s; nothing here makes one.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -27,6 +28,7 @@ LIVE = (FenceState.OPEN, FenceState.CANCELLING)
 # Made once: every run of every thread asks it.
 _LIVE_ONES = (
     select(
+        fences.c.campaign_id,
         fences.c.state,
         fences.c.send_at,
         fences.c.cancel_from,
@@ -101,6 +103,14 @@ def is_open(connection: Connection, fence: Fence) -> bool:
         select(fences.c.id).where(fences.c.id == fence.id, fences.c.state == FenceState.OPEN)
     )
     return row.first() is not None
+
+
+def has_live(connection: Connection, campaign_id: int) -> bool:
+    """Whether SendGrid keeps letters of a campaign that may still be taken back."""
+    found = connection.execute(
+        select(fences.c.id).where(fences.c.campaign_id == campaign_id, fences.c.state.in_(LIVE)).limit(1)
+    )
+    return found.first() is not None
 
 
 def leave_to_its_time(connection: Connection, campaign_id: int, at: datetime) -> None:
@@ -211,11 +221,15 @@ class Cancelling:
     send_at: datetime
 
 
-def next_care(connection: Connection, now: datetime, deadline: timedelta) -> datetime | None:
+def next_care(
+    connection: Connection, now: datetime, deadline: timedelta, campaign_id: int | None = None
+) -> datetime | None:
     """When something is to be done about a fence, `now` or earlier where it is due; None: there is none."""
     rows = connection.execute(_LIVE_ONES).all()
     times = []
     for row in rows:
+        if campaign_id not in (None, row.campaign_id):
+            continue
         if row.state == FenceState.OPEN:
             is_taken_back = row.status == CampaignStatus.CANCELLED and now <= row.send_at - FENCE_ENDS
             times.append(now if is_taken_back else row.send_at)
@@ -277,18 +291,21 @@ class Reach:
     beyond: int
 
 
-def reach_of(connection: Connection, campaign_id: int, now: datetime) -> Reach:
-    """How many letters of a campaign a cancel would still take back now."""
+def reach_of(connection: Connection, campaign_ids: Sequence[int], now: datetime) -> dict[int, Reach]:
+    """How many letters of each campaign a cancel would still take back now."""
     rest = chunks.c.recipients - chunks.c.rejected - chunks.c.withheld
     in_time = and_(fences.c.state == FenceState.OPEN, fences.c.send_at >= now + FENCE_ENDS)
     is_revocable = or_(in_time, fences.c.state == FenceState.CANCELLING)
-    revocable, handed = connection.execute(
+    rows = connection.execute(
         select(
+            chunks.c.campaign_id,
             func.coalesce(func.sum(case((is_revocable, rest), else_=0)), 0),
             func.coalesce(func.sum(rest), 0),
         )
         .select_from(chunks)
         .outerjoin(fences, fences.c.id == chunks.c.fence_id)
-        .where(chunks.c.campaign_id == campaign_id, chunks.c.state.in_(HANDED))
-    ).one()
-    return Reach(int(revocable), int(handed) - int(revocable))
+        .where(chunks.c.campaign_id.in_(campaign_ids), chunks.c.state.in_(HANDED))
+        .group_by(chunks.c.campaign_id)
+    )
+    found = {number: Reach(int(back), int(handed) - int(back)) for number, back, handed in rows}
+    return dict.fromkeys(campaign_ids, Reach(0, 0)) | found

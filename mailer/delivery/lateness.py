@@ -24,8 +24,8 @@ from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, exist
 from mailer.config import Settings
 from mailer.delivery import campaigns as life
 from mailer.delivery import schedule
-from mailer.delivery.campaigns import FINAL
 from mailer.delivery.owners import new_owner
+from mailer.delivery.standing import FINAL
 from mailer.delivery.timing import CLOCK_SLACK
 from mailer.house_models import OccurrenceState
 from mailer.models import CampaignStatus, ChunkState

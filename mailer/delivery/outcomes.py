@@ -14,8 +14,9 @@ from sqlalchemy import Connection, Row, and_, bindparam, func, insert, or_, sele
 
 from mailer.config import Settings
 from mailer.delivery import fences, reconcile, withdrawal
-from mailer.delivery.campaigns import OPEN, finish_if_done, hold_back, pause_if_sending, withhold_if_cancelled
+from mailer.delivery.campaigns import finish_if_done, hold_back, pause_if_sending, withhold_if_cancelled
 from mailer.delivery.claim import FAILURES_ALONE
+from mailer.delivery.standing import WITH_WORK
 from mailer.delivery.transport import (
     Accepted,
     Answer,
@@ -285,7 +286,11 @@ def _try_the_others(connection: Connection, called: Called, row: Row[Any], answe
     _divide(connection, called, row, [called.deliveries], probes=rounds)
     untried = connection.execute(
         select(chunks.c.id)
-        .where(chunks.c.campaign_id == called.campaign_id, chunks.c.state.in_(OPEN), chunks.c.probes < rounds)
+        .where(
+            chunks.c.campaign_id == called.campaign_id,
+            chunks.c.state.in_(WITH_WORK),
+            chunks.c.probes < rounds,
+        )
         .limit(1)
     )
     if untried.first() is None:

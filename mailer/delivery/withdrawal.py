@@ -14,7 +14,7 @@ say that a letter went. Of a cancelled fence that means the cancel was not kept:
 again, what has not been is held, and `status` tells the number.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, and_, exists, func, literal, or_, select, update
@@ -261,12 +261,12 @@ def _keep_the_place(connection: Connection, fence_id: int) -> None:
     )
 
 
-def letters_that_went_anyway(connection: Connection, campaign_id: int) -> int:
-    """Letters of calls that were cancelled and went all the same, as far as events tell."""
-    return int(
-        connection.execute(
-            select(func.coalesce(func.sum(attempts.c.recipients), 0))
-            .join(chunks, chunks.c.id == attempts.c.chunk_id)
-            .where(chunks.c.campaign_id == campaign_id, attempts.c.detail.like(f"%{WENT_ANYWAY}%"))
-        ).scalar_one()
+def letters_that_went_anyway(connection: Connection, campaign_ids: Sequence[int]) -> dict[int, int]:
+    """Letters of calls that were cancelled and went all the same, as far as events tell, by campaign."""
+    rows = connection.execute(
+        select(chunks.c.campaign_id, func.sum(attempts.c.recipients))
+        .join(chunks, chunks.c.id == attempts.c.chunk_id)
+        .where(chunks.c.campaign_id.in_(campaign_ids), attempts.c.detail.like(f"%{WENT_ANYWAY}%"))
+        .group_by(chunks.c.campaign_id)
     )
+    return {number: int(letters) for number, letters in rows}

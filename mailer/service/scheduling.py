@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from mailer.delivery import approval, campaigns, lateness, preflight, schedule, weekly, windows
+from mailer.delivery import approval, campaigns, lateness, preflight, schedule, standing, weekly, windows
 from mailer.delivery.civil import Instant, Weekly, civil_of, in_words, resolve, zone_of
 from mailer.delivery.schedule import ZoneTime
 from mailer.house_models import MarkKind
@@ -167,7 +167,7 @@ def mark(rooms: Rooms, issue: Issue, kind: MarkKind) -> dict[str, Any]:
             )
             if campaign is None:
                 campaign = _take_the_week(connection, rooms, stored.issue_id, now)
-        state = campaigns.status(connection, campaign) if campaign is not None else None
+        state = standing.status(connection, campaign) if campaign is not None else None
     if state is not None and state.revision != issue.revision:
         campaign = state = None  # it is being prepared with what was approved before
     return {
@@ -200,7 +200,7 @@ def upcoming(rooms: Rooms) -> dict[str, Any]:
     templates = approval.templates_hash(settings)
     with rooms.database.reader() as connection:
         rule = weekly.rule(connection)
-        states = {state.campaign: state for state in campaigns.list_all(connection)}
+        states = {state.campaign: state for state in standing.planned(connection)}
         lines = [_line(row, states.get(row["campaign"])) for row in schedule.upcoming(connection)]
         waiting = approval.waiting(connection, templates, at=now, now=now)
         remarks = [*_remarks(connection, rooms, rule, now)]
@@ -215,7 +215,7 @@ def upcoming(rooms: Rooms) -> dict[str, Any]:
     }
 
 
-def _line(row: Any, state: campaigns.CampaignState | None) -> dict[str, Any]:
+def _line(row: Any, state: standing.PlannedState | None) -> dict[str, Any]:
     return {
         "at": row["at"].isoformat(),
         "civil": row["civil"],
@@ -257,8 +257,8 @@ def planned_of(rooms: Rooms) -> dict[str, dict[str, Any]]:
                 "revision": state.revision,
                 "due": state.due.as_json(),
             }
-            for state in campaigns.list_all(connection)
-            if state.due is not None and not state.frozen and state.status not in campaigns.FINAL
+            for state in standing.planned(connection)
+            if not state.is_frozen
         }
 
 

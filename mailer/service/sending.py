@@ -18,12 +18,14 @@ from mailer.delivery import (
     reconcile,
     seeds,
     silence,
+    standing,
     testletters,
 )
 from mailer.delivery.audience import Audience
-from mailer.delivery.campaigns import CampaignState, UnfinishedCampaign
+from mailer.delivery.campaigns import UnfinishedCampaign
 from mailer.delivery.engine import Engine
 from mailer.delivery.sendgrid import SendGrid
+from mailer.delivery.standing import CampaignState
 from mailer.editions.select import select, selection_of_each_topic
 from mailer.issues.values import Issue
 from mailer.models import CampaignStatus
@@ -64,7 +66,7 @@ def unfinished(rooms: Rooms, issue: Issue) -> dict[str, Any] | None:
         return None
     with rooms.database.reader() as connection:
         found = campaigns.unfinished(connection, issue.issue_id)
-        return campaigns.status(connection, found).as_json() if found is not None else None
+        return standing.status(connection, found).as_json() if found is not None else None
 
 
 def start(rooms: Rooms, planned: PlannedCampaign) -> int:
@@ -127,7 +129,7 @@ def wait_until_frozen(rooms: Rooms, campaign: int) -> None:
     """Wait while somebody else prepares a campaign; prepare it instead when they are gone."""
     while True:
         with rooms.database.reader() as connection:
-            if campaigns.status(connection, campaign).status != CampaignStatus.PREPARING:
+            if standing.status(connection, campaign).status != CampaignStatus.PREPARING:
                 return
         time.sleep(PREPARING_LOOK_SECONDS)
         ticking.take_up(rooms, rooms.now())
@@ -167,7 +169,7 @@ def require_no_campaign(rooms: Rooms, issue: Issue) -> None:
 def require_under_way(rooms: Rooms, campaign: int) -> CampaignState:
     """Refuse to go on with a campaign that waits for its time, or missed it."""
     with rooms.database.reader() as connection:
-        state = campaigns.status(connection, campaign)
+        state = standing.status(connection, campaign)
     if state.due is None or state.frozen or state.status == CampaignStatus.PREPARING:
         return state
     cure = f"'mailer cancel {campaign}' ends it; then the issue can be sent at once."
@@ -211,11 +213,7 @@ def work(rooms: Rooms, stopped: Event | None) -> list[dict[str, Any]]:
         ticking.at_start(rooms)
         ticking.tick(rooms, rooms.now())
     with rooms.database.reader() as connection:
-        begun = {
-            state.campaign
-            for state in campaigns.list_all(connection)
-            if state.waiting or state.status == CampaignStatus.PREPARING
-        }
+        begun = standing.with_work(connection)
     with opened(rooms) as ready:
         if stopped is None:
             _await_prepared(rooms)
@@ -228,7 +226,7 @@ def work(rooms: Rooms, stopped: Event | None) -> list[dict[str, Any]]:
                 while not stopped.wait(STOP_LOOK_SECONDS):
                     continue
     with rooms.database.reader() as connection:
-        return [state.as_json() for state in campaigns.list_all(connection) if state.campaign in begun]
+        return [standing.status(connection, campaign).as_json() for campaign in begun]
 
 
 def _await_prepared(rooms: Rooms) -> None:

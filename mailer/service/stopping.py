@@ -1,17 +1,17 @@
 """Pause, resume, cancel: what they stop, what they take back, and exactly what is beyond their reach."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection
 
-from mailer.delivery import campaigns, fences, lateness, schedule, withdrawal
-from mailer.delivery.campaigns import CampaignState
+from mailer.delivery import campaigns, fences, lateness, schedule, standing, withdrawal
 from mailer.delivery.care import care, is_being_cancelled
 from mailer.delivery.owners import new_owner
-from mailer.service import outgoing
+from mailer.delivery.standing import CampaignState
+from mailer.service import identity, outgoing
 from mailer.service.rooms import Rooms
 
 Progress = Callable[[dict[str, Any]], None]
@@ -22,22 +22,29 @@ LOOK_SECONDS = 0.2
 def status(rooms: Rooms, campaign: int) -> dict[str, Any]:
     """Where a campaign stands, and of what was handed over, what a cancel would still take back."""
     with rooms.database.reader() as connection:
-        return _shown(connection, campaigns.status(connection, campaign), rooms.now())
+        [shown] = _shown(connection, [standing.status(connection, campaign)], rooms.now())
+    return shown
 
 
 def every_status(rooms: Rooms) -> list[dict[str, Any]]:
     """The same of every campaign, newest first."""
     with rooms.database.reader() as connection:
-        return [_shown(connection, state, rooms.now()) for state in campaigns.list_all(connection)]
+        return _shown(connection, standing.every(connection), rooms.now())
 
 
-def _shown(connection: Connection, state: CampaignState, now: datetime) -> dict[str, Any]:
-    handed = fences.reach_of(connection, state.campaign, now)
-    return state.as_json() | {
-        "revocable": handed.revocable,
-        "beyond_reach": handed.beyond,
-        "went_although_cancelled": withdrawal.letters_that_went_anyway(connection, state.campaign),
-    }
+def _shown(connection: Connection, states: Sequence[CampaignState], now: datetime) -> list[dict[str, Any]]:
+    ids = [state.campaign for state in states]
+    handed = fences.reach_of(connection, ids, now)
+    went_anyway = withdrawal.letters_that_went_anyway(connection, ids)
+    return [
+        state.as_json()
+        | {
+            "revocable": handed[state.campaign].revocable,
+            "beyond_reach": handed[state.campaign].beyond,
+            "went_although_cancelled": went_anyway.get(state.campaign, 0),
+        }
+        for state in states
+    ]
 
 
 def pause(rooms: Rooms, campaign: int) -> dict[str, Any]:
@@ -65,10 +72,13 @@ def resume(rooms: Rooms, campaign: int, *, even_late: bool = False) -> dict[str,
 def cancel(rooms: Rooms, campaign: int, on_progress: Progress | None = None) -> dict[str, Any]:
     """End a campaign, and wait until SendGrid has cancelled what can still be taken back.
 
-    Whoever dies here is followed by any worker: the fences of a cancelled campaign are cancelled.
+    Whoever dies here is followed by any worker: the fences of a cancelled campaign are cancelled. Raises
+    NewsletterError where that would take back the letters of another site, of whose database this is a copy.
     """
     with rooms.database.ledger() as connection:
         now = rooms.now()
+        if fences.has_live(connection, campaign):
+            identity.require_home(connection, rooms.home)
         campaigns.cancel(connection, campaign, now)
         fences.withdraw(connection, campaign, now, outgoing.deadline_of(rooms))
     if _is_under_way(rooms, campaign):
@@ -79,9 +89,12 @@ def cancel(rooms: Rooms, campaign: int, on_progress: Progress | None = None) -> 
                     on_progress(status(rooms, campaign))
                 if not care(ready, owner):
                     time.sleep(LOOK_SECONDS)
+            care(ready, owner)  # what nobody knows to be cancelled by now is in doubt
     return status(rooms, campaign)
 
 
 def _is_under_way(rooms: Rooms, campaign: int) -> bool:
+    """Whether a cancel can still come about: not after the last minute for it, nor away from home."""
     with rooms.database.reader() as connection:
-        return is_being_cancelled(connection, campaign)
+        is_hopeful = is_being_cancelled(connection, campaign, rooms.now())
+        return is_hopeful and identity.stranger(connection, rooms.home) is None

@@ -12,7 +12,7 @@ from typing import Any
 from fastapi import FastAPI, Response
 from sqlalchemy import Connection, select
 
-from mailer.delivery import campaigns as ledger
+from mailer.delivery import standing as ledger
 from mailer.editions.links import fill, sample_values
 from mailer.insight import counts
 from mailer.insight.definitions import DEFINITIONS
@@ -47,7 +47,7 @@ def add_results(app: FastAPI, rooms: Rooms) -> None:
 
     def overview() -> Response:
         with rooms.database.reader() as connection:
-            states = ledger.list_all(connection)[:CAMPAIGNS_SHOWN]
+            states = ledger.every(connection, limit=CAMPAIGNS_SHOWN)
             headlines = {each.campaign: each for each in _headlines(connection, rooms)}
         numbers = {
             state.campaign: counts.latest(rooms.database, state.campaign, now=rooms.now()).stats

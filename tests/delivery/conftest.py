@@ -9,7 +9,7 @@ from sqlalchemy import Connection, insert, update
 
 from mailer.config import Settings
 from mailer.database import Database
-from mailer.delivery import campaigns, freeze, preflight
+from mailer.delivery import campaigns, freeze, preflight, standing
 from mailer.delivery.audience import Audience
 from mailer.delivery.send import Sending
 from mailer.delivery.transport import Transport
@@ -167,9 +167,9 @@ class Site:
             instance,
         )
 
-    def status(self, campaign_id: int) -> campaigns.CampaignState:
+    def status(self, campaign_id: int) -> standing.CampaignState:
         with self.database.reader() as connection:
-            return campaigns.status(connection, campaign_id)
+            return standing.status(connection, campaign_id)
 
 
 @pytest.fixture

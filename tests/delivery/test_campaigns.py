@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from mailer.database import Database
-from mailer.delivery import campaigns, freeze, preflight
+from mailer.delivery import campaigns, freeze, preflight, standing
 from mailer.delivery.campaigns import UnfinishedCampaign
 from mailer.delivery.transport import (
     Answer,
@@ -15,6 +15,7 @@ from mailer.delivery.transport import (
     NotSent,
     Stopped,
 )
+from mailer.models import CampaignStatus
 from subscribers.errors import NewsletterError
 from tests.delivery.conftest import Site
 from tests.delivery.fake import Provider
@@ -82,7 +83,27 @@ def test_campaigns_are_listed_newest_first(site: Site) -> None:
     work(site, Provider())
     second = site.freeze()
     with site.database.reader() as connection:
-        assert [state.campaign for state in campaigns.list_all(connection)] == [second, first]
+        assert [state.campaign for state in standing.every(connection)] == [second, first]
+        assert [state.campaign for state in standing.every(connection, limit=1)] == [second]
+        assert standing.every(connection, statuses=[CampaignStatus.SENDING]) == []
+
+
+def test_who_got_nothing_is_counted_for_one_campaign_alone(site: Site) -> None:
+    filled(site, 1)
+    work(site, Provider())
+    second = site.freeze()
+    assert site.status(second).skipped == {"already_sent": 1}
+    with site.database.reader() as connection:
+        assert [state.skipped for state in standing.every(connection)] == [None, None]
+
+
+def test_campaigns_with_work_are_found_without_counting_letters(site: Site) -> None:
+    first = filled(site, 2)
+    with site.database.reader() as connection:
+        assert standing.with_work(connection) == [first]
+    work(site, Provider())
+    with site.database.reader() as connection:
+        assert standing.with_work(connection) == []
 
 
 def test_a_campaign_starts_once_however_often_it_is_asked_for_in_parallel(site: Site) -> None:

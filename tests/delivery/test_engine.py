@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from mailer.delivery.campaigns import CampaignState
 from mailer.delivery.engine import Engine, run_all, run_campaign
+from mailer.delivery.standing import CampaignState
 from mailer.delivery.transport import Accepted, Busy, Stopped
 from tests.delivery.conftest import Site
 from tests.delivery.fake import Provider

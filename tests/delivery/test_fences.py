@@ -237,7 +237,7 @@ def test_cancel_takes_a_whole_campaign_back(site: Site) -> None:
     for _ in range(6):
         run_once(site.send_by(provider), "a")
     with site.database.ledger() as connection:
-        found = fences.reach_of(connection, campaign_id, site.clock.now)
+        found = fences.reach_of(connection, [campaign_id], site.clock.now)[campaign_id]
         assert found.beyond == 0
         assert found.revocable >= 4
         campaigns.cancel(connection, campaign_id, site.clock.now)
@@ -269,7 +269,7 @@ def test_cancel_too_late_leaves_what_is_beyond_reach_and_says_so(site: Site) -> 
     run_once(site.send_by(provider), "a")
     site.clock.now = AT - timedelta(minutes=11)
     with site.database.ledger() as connection:
-        found = fences.reach_of(connection, campaign_id, site.clock.now)
+        found = fences.reach_of(connection, [campaign_id], site.clock.now)[campaign_id]
         assert (found.revocable, found.beyond) == (0, 2)
         campaigns.cancel(connection, campaign_id, site.clock.now)
     until(site, provider, AT + timedelta(minutes=1))
@@ -344,7 +344,7 @@ def test_the_readers_of_a_campaign_taken_back_in_vain_get_no_second_one(site: Si
     told(site, "delivered", 1, calls_of(site)[0])
     assert ledger(site, campaign_id) == ("cancelled", 0, 0, 0, 4, 0)
     with site.database.reader() as connection:
-        assert withdrawal.letters_that_went_anyway(connection, campaign_id) == 2
+        assert withdrawal.letters_that_went_anyway(connection, [campaign_id]) == {campaign_id: 2}
     assert site.status(site.freeze()).skipped == {"already_sent": 4}
 
 
@@ -364,7 +364,7 @@ def test_a_letter_that_went_although_cancelled_is_shown_and_goes_no_second_time(
         connection.execute(update(deliveries).where(deliveries.c.id == 1).values(fate="delivered"))
         assert withdrawal.went_anyway(connection, [first], site.clock.now) == 1
         assert withdrawal.went_anyway(connection, [first], site.clock.now) == 0
-        assert withdrawal.letters_that_went_anyway(connection, campaign_id) == 2
+        assert withdrawal.letters_that_went_anyway(connection, [campaign_id]) == {campaign_id: 2}
     assert ledger(site, campaign_id) == ("paused", 2, 2, 0, 0, 2)
     with site.database.ledger() as connection:
         campaigns.resume(connection, campaign_id, site.clock.now)

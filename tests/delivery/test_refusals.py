@@ -8,9 +8,10 @@ from datetime import UTC, datetime
 import orjson
 import pytest
 
-from mailer.delivery.campaigns import CampaignState, resume
+from mailer.delivery.campaigns import resume
 from mailer.delivery.engine import run_campaign
 from mailer.delivery.sendgrid import SendGrid
+from mailer.delivery.standing import CampaignState
 from tests.delivery.conftest import Site
 from tests.delivery.fake import addresses_of
 from tests.delivery.test_wire import OK, Server, serving

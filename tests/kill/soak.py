@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
 
-from mailer.delivery import campaigns
+from mailer.delivery import standing
 from mailer.models import CampaignStatus, Handover
 from mailer.sandbox.faults import Kind
 from mailer.sandbox.options import SandboxOptions
@@ -235,7 +235,7 @@ class _Fates:
 
 def _has_campaign(here: World) -> bool:
     with here.mailer.database.reader() as connection:
-        return bool(campaigns.list_all(connection))
+        return bool(standing.every(connection))
 
 
 def _until_finished(here: World, fates: _Fates) -> None:

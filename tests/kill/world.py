@@ -12,8 +12,8 @@ from pathlib import Path
 from sqlalchemy import select, update
 
 from mailer import site as site_files
-from mailer.delivery import campaigns
-from mailer.delivery.campaigns import CampaignState
+from mailer.delivery import standing
+from mailer.delivery.standing import CampaignState
 from mailer.models import CampaignStatus, ChunkState, Handover
 from mailer.sandbox import readers as audience
 from mailer.sandbox.options import QUIET, SandboxOptions
@@ -97,7 +97,7 @@ class World:
     @property
     def state(self) -> CampaignState:
         with self.mailer.database.reader() as connection:
-            return campaigns.status(connection, 1)
+            return standing.status(connection, 1)
 
     def resume_if_paused(self) -> None:
         if self.state.status == CampaignStatus.PAUSED:

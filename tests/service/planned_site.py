@@ -8,7 +8,7 @@ from sqlalchemy import select, update
 
 from mailer.config import Settings
 from mailer.database import Database
-from mailer.delivery import campaigns
+from mailer.delivery import standing
 from mailer.delivery.audience import Audience
 from mailer.delivery.civil import civil_of, resolve, zone_of
 from mailer.house_models import MarkKind
@@ -98,12 +98,12 @@ class PlannedSite:
             self.tick()
             work(self.site, self.provider)
 
-    def status(self, campaign: int) -> campaigns.CampaignState:
+    def status(self, campaign: int) -> standing.CampaignState:
         return self.site.status(campaign)
 
     def every_status(self) -> list[str]:
         with self.database.reader() as connection:
-            return [state.status for state in reversed(campaigns.list_all(connection))]
+            return [state.status for state in reversed(standing.every(connection))]
 
     def occurrence(self, civil: str) -> Mapping[str, Any]:
         with self.database.reader() as connection:

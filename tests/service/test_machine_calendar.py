@@ -18,7 +18,7 @@ from sqlalchemy import func, select
 
 from mailer.config import load_settings
 from mailer.database import Database
-from mailer.delivery import campaigns
+from mailer.delivery import campaigns, standing
 from mailer.tables import occurrences
 from subscribers.errors import NewsletterError
 from tests.delivery.steps import work
@@ -120,7 +120,7 @@ class Calendar(RuleBasedStateMachine):
     def nobody_gets_an_issue_twice(self) -> None:
         # The table of deliveries is unique by issue and reader; here the provider's own log says it.
         with self.database.reader() as connection:
-            sent = {state.issue for state in campaigns.list_all(connection) if state.accepted}
+            sent = {state.issue for state in standing.every(connection) if state.accepted}
         copies = Counter(self.site.provider.gone)
         assert all(number <= len(sent) for number in copies.values()), (copies, sent)
 
@@ -152,7 +152,7 @@ class Calendar(RuleBasedStateMachine):
                     occurrences.c.at < self.site.clock.now - timedelta(hours=8),
                 )
             ).all()
-            every = campaigns.list_all(connection)
+            every = standing.every(connection)
         paused = [state for state in every if state.status == "paused"]
         assert waits == [] or paused, waits
         assert sum(state.accepted for state in every) == len(self.site.provider.gone)

@@ -6,7 +6,7 @@ import pytest
 
 from mailer.config import Settings
 from mailer.database import Database
-from mailer.delivery import campaigns, lateness
+from mailer.delivery import campaigns, lateness, standing
 from mailer.models import CampaignStatus
 from mailer.service import sending, stopping, ticking
 from subscribers.errors import NewsletterError
@@ -26,7 +26,7 @@ def planned(database: Database, settings: Settings) -> PlannedSite:
 def test_a_planned_campaign_is_frozen_ahead_of_its_time_and_sent_once(planned: PlannedSite) -> None:
     campaign = planned.plan("2026-04-10 07:30")
     assert planned.status(campaign).status == CampaignStatus.SCHEDULED
-    assert planned.status(campaign).due == campaigns.Due(
+    assert planned.status(campaign).due == standing.Due(
         planned.at("2026-04-10 07:30"), "2026-04-10 07:30", "Europe/Paris", False
     )
     planned.move_to("2026-04-10 06:42")
@@ -277,7 +277,7 @@ def test_what_was_begun_before_the_site_slept_goes_on(planned: PlannedSite) -> N
 def test_a_local_campaign_reaches_each_reader_at_their_own_time(planned: PlannedSite) -> None:
     planned.set_zones("Asia/Tokyo", None, "America/New_York")
     campaign = planned.plan("2026-04-10 07:30", is_local=True)
-    assert planned.status(campaign).due == campaigns.Due(
+    assert planned.status(campaign).due == standing.Due(
         planned.at("2026-04-10 07:30", "Asia/Tokyo"), "2026-04-10 07:30", "Europe/Paris", True
     )
     taken = []
