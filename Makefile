@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 # `make test EXTRAS=dev,postgres,browser` also looks at letters and pages in a real browser.
 EXTRAS ?= dev,postgres
+# Files of tests side by side; what one file shares between its tests is made once.
+SIDE_BY_SIDE := -n auto --maxprocesses 4 --dist loadfile
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
 .PHONY: demo test test-postgres format bench soak clean
@@ -25,7 +27,7 @@ test: $(VENV)/installed-$(EXTRAS)  ## format, lint, types, tests on SQLite and o
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest $(if $(ARGS),$(ARGS),$(SIDE_BY_SIDE))
 	$(if $(ARGS),,$(BIN)/python -m tests.postgres)
 
 test-postgres: $(VENV)/installed-$(EXTRAS)  ## the tests that touch a database, on PostgreSQL

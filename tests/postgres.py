@@ -21,14 +21,20 @@ from tests.databases import VARIABLE
 
 SERVER_VARIABLE = "DATABASE_URL"
 REQUIRED_VARIABLE = "MAILER_POSTGRES_REQUIRED"
-# Run side by side, in halves that take about as long. Issues, editions, the sandbox and the browser never
-# ask the site's database, so that they would only say again what they said on SQLite.
-HALVES = (
-    ("tests/subscribers", "tests/insight", "tests/test_schema.py", "tests/test_database.py", "tests/service"),
-    ("tests/delivery", "tests/tracking", "tests/web", "tests/journeys"),
+# Issues, editions, the sandbox and the browser never ask the site's database, so that they would only say
+# again what they said on SQLite.
+PLACES = (
+    "tests/delivery",
+    "tests/insight",
+    "tests/journeys",
+    "tests/service",
+    "tests/subscribers",
+    "tests/test_database.py",
+    "tests/test_schema.py",
+    "tests/tracking",
+    "tests/web",
 )
-# These lay out sites of their own, on SQLite whatever the variable says.
-LEFT_OUT = ("tests/journeys/test_install.py", "tests/journeys/test_demo.py")
+SIDE_BY_SIDE = ("-n", "auto", "--maxprocesses", "4", "--dist", "loadfile")
 # Where Debian and its kin keep the server's programs; pg_config may be missing or the client's alone.
 DEBIAN_BINARIES = "/usr/lib/postgresql"
 UNPRIVILEGED = ("postgres", "nobody")
@@ -66,31 +72,10 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def run(url: str, arguments: Sequence[str]) -> int:
-    """Both halves at a time; what they said, one after the other. The worse of their exit codes."""
-    environment = {**os.environ, VARIABLE: url}
-    left_out = [f"--ignore={place}" for place in LEFT_OUT]
-    pytest = (sys.executable, "-m", "pytest", "-rs", "-p", "no:cacheprovider", *left_out)
-    chosen = (
-        [(*pytest, *arguments)]
-        if any(map(is_place, arguments))
-        else [(*pytest, *arguments, *half) for half in HALVES]
-    )
-    with tempfile.TemporaryDirectory() as folder:
-        running = []
-        for number, command in enumerate(chosen):
-            said = Path(folder) / str(number)
-            with said.open("wb") as file:
-                running.append((said, subprocess.Popen(command, env=environment, stdout=file, stderr=file)))
-        try:
-            codes = []
-            for said, process in running:
-                codes.append(process.wait())
-                print(said.read_text(encoding="utf-8", errors="replace"), flush=True)  # noqa: T201
-        finally:
-            for _, process in running:
-                process.terminate()
-                process.wait()
-    return max(codes, key=abs)
+    """All of them side by side, or those that the arguments name; the exit code."""
+    chosen = () if any(map(is_place, arguments)) else (*SIDE_BY_SIDE, *PLACES)
+    command = (sys.executable, "-m", "pytest", "-rs", "-p", "no:cacheprovider", *arguments, *chosen)
+    return subprocess.run(command, env={**os.environ, VARIABLE: url}, check=False).returncode
 
 
 def is_place(argument: str) -> bool:
