@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 import orjson
-from sqlalchemy import Connection, Row, delete, insert, select
+from sqlalchemy import Connection, Row, delete, exists, insert, or_, select
 
 from mailer.config import Settings
 from mailer.database import Database
 from mailer.service import leaving
 from mailer.service.leaving import LEAVERS_FILE
-from mailer.tables import campaigns, identities
+from mailer.tables import campaigns, identities, issues, schedules, subscribers
 from subscribers.errors import NewsletterError, Problem
 from subscribers.tables import upsert
 
@@ -156,7 +156,7 @@ def take(connection: Connection, home: Home, now: datetime) -> str:
 def found(database: Database, home: Home, now: Callable[[], datetime]) -> bool:
     """Give a new database its identity; False when it has one, or is not new.
 
-    New is one in which no campaign ever was: nothing of it can go twice.
+    New is one in which nobody and no issue, plan or campaign ever was: nothing of it can go twice.
     """
     with database.reader() as connection:
         if not _is_new(connection):
@@ -180,5 +180,8 @@ def found(database: Database, home: Home, now: Callable[[], datetime]) -> bool:
 
 
 def _is_new(connection: Connection) -> bool:
-    has_campaigns = connection.execute(select(campaigns.c.id).limit(1)).first() is not None
-    return row_of(connection) is None and not has_campaigns
+    if row_of(connection) is not None:
+        return False
+    # A restored backup has no identity either; one of a site that has not sent yet may have a plan.
+    holds_something = or_(*(exists(select(table)) for table in (subscribers, issues, schedules, campaigns)))
+    return not connection.execute(select(holds_something)).scalar_one()

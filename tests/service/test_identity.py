@@ -7,13 +7,16 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from sqlalchemy import insert, select
+import pytest
+from sqlalchemy import Connection, insert, select
 
 from mailer.config import Settings
 from mailer.database import Database
 from mailer.service import identity, keeping
 from mailer.service.identity import Home
-from mailer.tables import campaigns, heartbeats, identities, issues, revisions
+from mailer.tables import heartbeats, identities, issues, schedules
+from subscribers import roster
+from subscribers.addresses import parse_address
 from tests import databases
 
 
@@ -83,33 +86,41 @@ def test_taking_it_broken_off_before_the_commit_leaves_it_nobodys(
     assert why(database, home) == "another instance"
 
 
-def test_a_database_with_a_campaign_is_not_new(settings: Settings, database: Database, now: datetime) -> None:
+FOLDERS = ["the same folder", "another folder"]
+
+
+def add_reader(connection: Connection, now: datetime) -> None:
+    person = roster.NewPerson(parse_address("anna@example.org"), "asked for it")
+    roster.add(connection, person, suppression_key="key", source="test", now=now)
+
+
+def add_issue(connection: Connection, now: datetime) -> None:
+    connection.execute(insert(issues).values(slug="week-01", kind="weekly", created_at=now))
+
+
+def add_weekly_time(connection: Connection, now: datetime) -> None:
+    weekly = {"kind": "weekly", "rule": "fri 07:30", "zone": "Europe/Paris", "created_at": now}
+    connection.execute(insert(schedules).values(weekly | {"is_local": False, "created_by": "system"}))
+
+
+HELD = {"a reader": add_reader, "an issue": add_issue, "a weekly time": add_weekly_time}
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+@pytest.mark.parametrize("held", HELD)
+def test_a_database_that_holds_anything_is_not_new(
+    settings: Settings, database: Database, now: datetime, tmp_path: Path, held: str, folder: str
+) -> None:
     home = Home.of(settings)
+    if folder == "another folder":
+        home = replace(home, folder=str(tmp_path / "b"), file=tmp_path / "b/data/instance.json")
     with database.ledger() as connection:
         connection.execute(identities.delete())
     assert identity.found(database, home, lambda: now)
     assert not identity.found(database, home, lambda: now)
     with database.ledger() as connection:
         connection.execute(identities.delete())
-        issue = connection.execute(
-            insert(issues).values(slug="week-01", kind="weekly", created_at=now).returning(issues.c.id)
-        ).scalar_one()
-        revision = connection.execute(
-            insert(revisions)
-            .values(issue_id=issue, number=1, source=b"", document={}, hash="", author="", at=now)
-            .returning(revisions.c.id)
-        ).scalar_one()
-        connection.execute(
-            insert(campaigns).values(
-                issue_id=issue,
-                revision_id=revision,
-                audience={},
-                status="finished",
-                proven=True,
-                created_at=now,
-                sender={},
-            )
-        )
+        HELD[held](connection, now)
     assert not identity.found(database, home, lambda: now)
     assert why(database, home) == "no instance in the database"
 
