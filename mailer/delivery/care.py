@@ -15,7 +15,7 @@ from sqlalchemy import Connection, select
 from mailer.delivery import fences, seeds, withdrawal
 from mailer.delivery.fences import Fence
 from mailer.delivery.needs import Sending
-from mailer.delivery.timing import FENCE_ENDS
+from mailer.delivery.timing import FENCE_ENDS, FENCE_GIVEN_UP
 from mailer.delivery.transport import BatchUnknown, NoBatch
 from mailer.models import FenceState
 from mailer.tables import fences as fence_rows
@@ -61,12 +61,15 @@ def fence_for(sending: Sending, campaign_id: int, chunk_id: int, send_at: dateti
     return opened or NoFence(until_its_time=True)
 
 
-def next_care(connection: Connection, sending: Sending, now: datetime) -> datetime | None:
-    """When `care` has something to do; None: nothing that the clock alone brings."""
-    due = fences.next_care(connection, now, sending.deadline)
+def next_care(
+    connection: Connection, sending: Sending, now: datetime, campaign_id: int | None = None
+) -> datetime | None:
+    """When `care` has something to do (for one campaign); None: nothing that the clock alone brings."""
+    due = fences.next_care(connection, now, sending.deadline, campaign_id)
     if not sending.settings.sending.seed_list:
         return due
-    return min((at for at in (due, seeds.next_due(connection)) if at is not None), default=None)
+    times = (due, seeds.next_due(connection, campaign_id))
+    return min((at for at in times if at is not None), default=None)
 
 
 def care(sending: Sending, owner: str) -> bool:
@@ -109,11 +112,15 @@ def _end_fences(sending: Sending, owner: str) -> bool:
     return True
 
 
-def is_being_cancelled(connection: Connection, campaign_id: int) -> bool:
-    """Whether a fence of this campaign waits to be cancelled."""
+def is_being_cancelled(connection: Connection, campaign_id: int, now: datetime) -> bool:
+    """Whether a fence of this campaign waits to be cancelled, and there is time for it."""
     found = connection.execute(
         select(fence_rows.c.id)
-        .where(fence_rows.c.campaign_id == campaign_id, fence_rows.c.state == FenceState.CANCELLING)
+        .where(
+            fence_rows.c.campaign_id == campaign_id,
+            fence_rows.c.state == FenceState.CANCELLING,
+            fence_rows.c.send_at >= now + FENCE_GIVEN_UP,
+        )
         .limit(1)
     )
     return found.first() is not None

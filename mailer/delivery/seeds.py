@@ -98,13 +98,16 @@ def plan(
     )
 
 
-def next_due(connection: Connection) -> datetime | None:
-    """When the next edition is to go to the seeds; None: none is."""
-    found: datetime | None = connection.execute(
+def next_due(connection: Connection, campaign_id: int | None = None) -> datetime | None:
+    """When the next edition, of one campaign or of any, is to go to the seeds; None: none is."""
+    next_one = (
         select(func.min(seed_letters.c.not_before))
         .join(campaigns, campaigns.c.id == seed_letters.c.campaign_id)
         .where(seed_letters.c.state == SeedState.WAITING, campaigns.c.status == CampaignStatus.SENDING)
-    ).scalar_one()
+    )
+    if campaign_id is not None:
+        next_one = next_one.where(campaigns.c.id == campaign_id)
+    found: datetime | None = connection.execute(next_one).scalar_one()
     return found
 
 

@@ -119,7 +119,7 @@ def run_once(sending: Sending, owner: str, campaign_id: int | None = None) -> St
         lateness.miss(connection, latest_of(sending.settings), now)
         care_at = None
         if is_home(connection, sending):
-            care_at = next_care(connection, sending, now)
+            care_at = next_care(connection, sending, now, campaign_id)
         is_care_due = care_at is not None and care_at <= now
         claim = None
         if not is_care_due:

@@ -1,10 +1,11 @@
 """Cancel is an undo: what SendGrid keeps for its time is taken back, and the rest is told exactly."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from mailer.delivery import campaigns
 from mailer.delivery.send import run_once
@@ -12,7 +13,8 @@ from mailer.sandbox.options import QUIET
 from mailer.sandbox.readers import play
 from mailer.sandbox.server import SandboxServer
 from mailer.service import outgoing, stopping
-from mailer.tables import fences
+from mailer.tables import fences, identities
+from subscribers.errors import NewsletterError
 from tests.delivery.conftest import Site
 from tests.delivery.test_timing import planned, with_sending
 from tests.service.conftest import rooms_of
@@ -85,3 +87,55 @@ def test_in_the_last_minutes_it_tells_what_is_beyond_reach(
     after = stop(rooms_of(site), campaign_id)
     assert (after["accepted"], after["revocable"], after["beyond_reach"]) == (3, 0, 3)
     assert gone(sandbox) == 3
+
+
+def test_a_copy_takes_no_letters_of_the_site_back(site: Site, sandbox: SandboxServer) -> None:
+    campaign_id = ahead(site)
+    hand_over(site, 3)
+    with site.database.ledger() as connection:
+        connection.execute(update(identities).values(instance="another"))
+    rooms = rooms_of(site)
+    with pytest.raises(NewsletterError, match="not known to belong to this folder"):
+        stopping.cancel(rooms, campaign_id, patient(3))
+    after = stopping.status(rooms, campaign_id)
+    assert (after["status"], after["accepted"]) == ("sending", 3)
+    assert gone(sandbox) == 3
+
+
+def patient(looks: int) -> Callable[[dict[str, Any]], None]:
+    """Somebody who looks on so often, and then says that it never ends."""
+    left = iter(range(looks))
+
+    def told(_status: dict[str, Any]) -> None:
+        assert next(left, None) is not None, "it does not end"
+
+    return told
+
+
+def test_cancel_waits_no_longer_than_sendgrid_cancels(site: Site, sandbox: SandboxServer) -> None:
+    campaign_id = ahead(site)
+    hand_over(site, 3)
+    looks = patient(3)
+
+    def told(status: dict[str, Any]) -> None:
+        looks(status)
+        site.clock.now = datetime.now(UTC) + timedelta(minutes=21)
+
+    after = stopping.cancel(rooms_of(site), campaign_id, told)
+    assert (after["status"], after["accepted"], after["withheld"]) == ("cancelled", 3, 2)
+    assert gone(sandbox) == 3
+
+
+def test_cancel_ends_where_the_database_is_adopted_elsewhere_meanwhile(
+    site: Site, sandbox: SandboxServer
+) -> None:
+    campaign_id = ahead(site)
+    hand_over(site, 3)
+    looks = patient(3)
+
+    def told(status: dict[str, Any]) -> None:
+        looks(status)
+        with site.database.ledger() as connection:
+            connection.execute(update(identities).values(instance="another"))
+
+    assert stopping.cancel(rooms_of(site), campaign_id, told)["status"] == "cancelled"
