@@ -113,12 +113,12 @@ def hold(connection: Connection, chunk_id: int) -> None:
 def witness(connection: Connection, attempt_ids: Iterable[str] = (), delivery_ids: Iterable[int] = ()) -> int:
     """Accept what an event proves to have gone: by our attempt id or by a letter's id. Chunks changed."""
     found: set[int] = set()
-    for named in _portions(sorted(set(attempt_ids))):
+    for named in portions(sorted(set(attempt_ids))):
         calls = select(attempts.c.chunk_id).where(
             attempts.c.id.in_(named), attempts.c.outcome == AttemptOutcome.UNCERTAIN
         )
         found.update(connection.execute(calls).scalars())
-    for numbers in _portions(sorted(set(delivery_ids))):
+    for numbers in portions(sorted(set(delivery_ids))):
         letters = select(deliveries.c.chunk_id).where(
             deliveries.c.id.in_(numbers), deliveries.c.handover.in_((Handover.HELD, Handover.WAITING))
         )
@@ -333,6 +333,7 @@ def _was_seen(chunk_id: int) -> ColumnElement[bool]:
     return exists().where(deliveries.c.chunk_id == chunk_id, or_(deliveries.c.fate != Fate.NONE, has_event))
 
 
-def _portions(values: Sequence[_Id]) -> Iterable[Sequence[_Id]]:
+def portions(values: Sequence[_Id]) -> Iterable[Sequence[_Id]]:
+    """What one statement names at most, again and again."""
     for start in range(0, len(values), IDS_A_STATEMENT):
         yield values[start : start + IDS_A_STATEMENT]

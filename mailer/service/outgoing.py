@@ -41,11 +41,15 @@ def deadline_of(rooms: Rooms) -> timedelta:
 
 def tend(rooms: Rooms, now: datetime) -> None:
     """Settle doubts that events or silence have ended, and care for a fence whose time has come."""
+    with rooms.database.reader() as connection:  # weighing takes its time: not while others wait to write
+        if identity.stranger(connection, rooms.home) is not None:
+            return
+        ripe = silence.ripe(connection, rooms.settings, now)
     with rooms.database.ledger() as connection:
         if identity.stranger(connection, rooms.home) is not None:
             return
-        reconcile.settle_seen(connection)
-        silence.resend(connection, rooms.settings, now)
+        reconcile.settle_seen(connection)  # first: what was heard of meanwhile does not go again
+        silence.resend(connection, ripe)
         dates = [fences.next_care(connection, now, deadline_of(rooms))]
         if rooms.settings.sending.seed_list:
             dates.append(seeds.next_due(connection))

@@ -4,7 +4,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import insert, select, update
+from sqlalchemy import Connection, insert, select, update
 
 from mailer.delivery import reconcile, silence
 from mailer.delivery.transport import Accepted
@@ -51,13 +51,15 @@ def heard(site: Site, *chunk_ids: int, after: timedelta = MINUTE) -> None:
                 )
             )
         connection.execute(
-            update(deliveries).where(deliveries.c.chunk_id.in_(chunk_ids)).values(fate="delivered")
+            update(deliveries)
+            .where(deliveries.c.chunk_id.in_(chunk_ids))
+            .values(fate="delivered", fate_at=at)
         )
 
 
 def resend(site: Site) -> int:
     with site.database.ledger() as connection:
-        return silence.resend(connection, site.settings, site.clock.now)
+        return silence.resend(connection, silence.ripe(connection, site.settings, site.clock.now))
 
 
 def words(site: Site, campaign_id: int) -> str:
@@ -134,7 +136,8 @@ def test_a_letter_that_was_heard_of_is_not_sent_again(site: Site) -> None:
     site.clock.now += 40 * MINUTE
     with site.database.ledger() as connection:
         reconcile.settle_seen(connection)
-        assert silence.resend(connection, site.settings, site.clock.now) == 0
+        assert silence.ripe(connection, site.settings, site.clock.now) == {}
+        assert silence.resend(connection, {campaign_id: [2]}) == 0  # it was ripe a moment ago
     assert ledger(site, campaign_id)[2] == 6
 
 
@@ -151,3 +154,37 @@ def test_again_is_refused_while_the_fence_is_being_cancelled(site: Site) -> None
     decisions: list[Any] = ["again", "drop"]
     with site.database.ledger() as connection, pytest.raises(NewsletterError, match="taken back"):
         reconcile.resolve(connection, campaign_id, decisions[0], site.clock.now)
+
+
+def test_silence_says_nothing_while_calls_that_were_taken_are_as_silent(site: Site) -> None:
+    with_sending(site, chunk_size=1, on_uncertain="resend-when-silent")
+    site.add_many(12)
+    campaign_id = site.freeze()
+    work(site, Provider(once(*[Accepted(f"m{number}") for number in range(5)], DOUBT)))
+    heard(site, 1)
+    site.clock.now += 45 * MINUTE
+    assert words(site, campaign_id) == (
+        "no event for these 1 in 45 min while 1 other reported, but 10 of the 11 calls before it that were "
+        "surely taken are as silent: events are late or missing, so this says nothing"
+    )
+    assert resend(site) == 0
+    heard(site, 2, 3, 4, 5, 7, 8, 9, 10, 11, 12, after=-40 * MINUTE)
+    assert "11 others reported: almost surely not accepted" in words(site, campaign_id)
+    assert resend(site) == 1
+
+
+def test_young_doubts_cost_no_weighing(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    in_doubt(site, "resend")
+    weighed: list[int] = []
+
+    def taken(_connection: Connection, campaign_id: int) -> list[Any]:
+        weighed.append(campaign_id)
+        return []
+
+    monkeypatch.setattr(silence, "_taken", taken)
+    site.clock.now += 29 * MINUTE
+    assert resend(site) == 0
+    assert weighed == []
+    site.clock.now += MINUTE
+    assert resend(site) == 1
+    assert len(weighed) == 1
