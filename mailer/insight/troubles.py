@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, Connection, and_, exists, func, select
 
 from mailer.config import Settings
 from mailer.config_tables import duration_of
-from mailer.house_models import OccurrenceState, SeedState
+from mailer.house_models import OccurrenceState
 from mailer.insight.notices import Kind, Trouble
 from mailer.models import AttemptOutcome, CampaignStatus, ChunkState, FenceState
 from mailer.tables import (
@@ -133,14 +133,14 @@ def _uncertain(connection: Connection, called_before: datetime) -> Iterator[Trou
 
 
 def _seeds(connection: Connection) -> Iterator[Trouble]:
-    """Editions that nobody looked at first, while there is still something to stop."""
+    """Editions that some of the seed list did not get, or not surely, while there is something to stop."""
     rows = connection.execute(
         select(campaigns.c.id, issues.c.slug, func.count(), func.min(seed_letters.c.detail))
         .select_from(seed_letters)
         .join(campaigns, campaigns.c.id == seed_letters.c.campaign_id)
         .join(issues, issues.c.id == campaigns.c.issue_id)
         .where(
-            seed_letters.c.state == SeedState.REFUSED,
+            seed_letters.c.detail != "",
             campaigns.c.status.in_((CampaignStatus.SENDING, CampaignStatus.PAUSED)),
         )
         .group_by(campaigns.c.id, issues.c.slug)
@@ -149,7 +149,8 @@ def _seeds(connection: Connection) -> Iterator[Trouble]:
         yield Trouble(
             Kind.SEEDS,
             f"campaign {number}",
-            f"Editions of campaign {number} ({slug}) that the seed list did not get: {editions}; {detail}",
+            f"Editions of campaign {number} ({slug}) that not everybody of the seed list surely got: "
+            f"{editions}; {detail.rstrip('.')}.",
             f"The others get it at its time; 'mailer pause {number}' stops it until somebody has looked.",
             number,
         )

@@ -12,6 +12,7 @@ from mailer.delivery.care import care
 from mailer.delivery.needs import Sending
 from mailer.delivery.owners import new_owner
 from mailer.delivery.sendgrid import SendGrid
+from mailer.delivery.timing import CLOCK_SLACK
 from mailer.service import identity
 from mailer.service.rooms import Rooms
 
@@ -39,6 +40,10 @@ def deadline_of(rooms: Rooms) -> timedelta:
     return timedelta(seconds=rooms.settings.sendgrid.deadline_seconds)
 
 
+def _longest_lease(rooms: Rooms) -> timedelta:
+    return timedelta(seconds=rooms.settings.sending.lease_seconds) + CLOCK_SLACK
+
+
 def tend(rooms: Rooms, now: datetime) -> None:
     """Settle doubts that events or silence have ended, and care for a fence whose time has come."""
     with rooms.database.reader() as connection:  # weighing takes its time: not while others wait to write
@@ -50,6 +55,7 @@ def tend(rooms: Rooms, now: datetime) -> None:
             return
         reconcile.settle_seen(connection)  # first: what was heard of meanwhile does not go again
         silence.resend(connection, ripe)
+        seeds.settle(connection, now, _longest_lease(rooms))
         dates = [fences.next_care(connection, now, deadline_of(rooms))]
         if rooms.settings.sending.seed_list:
             dates.append(seeds.next_due(connection))

@@ -9,7 +9,7 @@ from sqlalchemy import delete, insert, select, update
 
 from mailer.delivery import campaigns, freeze, seeds
 from mailer.delivery.send import Worked, run_once
-from mailer.delivery.transport import Answer, NotSent, Uncertain
+from mailer.delivery.transport import Answer, Busy, NotSent, Uncertain
 from mailer.editions.compose import compose
 from mailer.insight import troubles
 from mailer.tables import deliveries, list_members, seed_letters, subscribers
@@ -18,7 +18,7 @@ from subscribers import lists
 from subscribers.errors import NewsletterError
 from tests.delivery.conftest import Site
 from tests.delivery.fake import Provider, addresses_of
-from tests.delivery.steps import ledger, once, work
+from tests.delivery.steps import bad, ledger, once, work
 from tests.delivery.test_fences import AT, fenced, until
 from tests.delivery.test_timing import with_sending
 
@@ -216,3 +216,68 @@ def test_nobody_waits_to_write_while_a_seed_letter_is_made(
     until(site, Provider(), site.clock.now)
     assert made == ["claimed"]
     assert states(site) == ["accepted"]
+
+
+def told(site: Site) -> list[str]:
+    with site.database.reader() as connection:
+        return [each.said for each in troubles.all_of(connection, site.settings, site.clock.now)]
+
+
+def test_the_others_wait_for_seeds_that_were_put_off(site: Site) -> None:
+    with_seeds(site, "one@example.com")
+    campaign_id = site.freeze()
+    begun = site.clock.now
+    provider = Provider(once(Busy(900.0, "too many requests"), Busy(120.0, "too many requests")))
+    until(site, provider, begun + LEAD - timedelta(seconds=1))
+    assert len(provider.calls) == 1
+    assert "too many requests" in told(site)[0]
+    until(site, provider, begun + LEAD)
+    assert (len(provider.calls), states(site)) == (2, ["waiting"])
+    until(site, provider, begun + LEAD + timedelta(minutes=2))
+    assert (states(site), told(site)) == (["accepted"], [])
+    until(site, provider, begun + 2 * LEAD + timedelta(minutes=1, seconds=59))
+    assert ledger(site, campaign_id)[:3] == ("sending", 1, 0)
+    until(site, provider, begun + 2 * LEAD + timedelta(minutes=2))
+    assert ledger(site, campaign_id)[:3] == ("finished", 0, 1)
+
+
+def test_a_pause_takes_nothing_from_the_time_to_look(site: Site) -> None:
+    with_seeds(site, "one@example.com")
+    campaign_id = site.freeze()
+    with site.database.ledger() as connection:
+        campaigns.pause(connection, campaign_id)
+    site.clock.now += 2 * LEAD
+    with site.database.ledger() as connection:
+        campaigns.resume(connection, campaign_id, site.clock.now)
+    provider = Provider()
+    resumed = site.clock.now
+    until(site, provider, resumed + LEAD - timedelta(seconds=1))
+    assert len(provider.calls) == 1
+    until(site, provider, resumed + LEAD)
+    assert len(provider.calls) == 2
+
+
+def test_a_bad_address_costs_the_other_seeds_nothing(site: Site) -> None:
+    with_seeds(site, "one@example.com", "bad@example.com", "two@example.com")
+    site.freeze()
+    provider = Provider(bad("bad@example.com", names=True))
+    until(site, provider, site.clock.now)
+    assert provider.taken == ["one@example.com", "two@example.com"]
+    assert "SendGrid refused 1 of 3 addresses" in told(site)[0]
+
+
+def test_a_doubt_and_a_dead_caller_are_told(site: Site) -> None:
+    with_seeds(site, "one@example.com")
+    campaign_id = site.freeze()
+    with site.database.ledger() as connection:
+        connection.execute(update(seed_letters).values(state="claimed", claimed_at=site.clock.now))
+    site.clock.now += timedelta(hours=1)
+    with site.database.ledger() as connection:
+        seeds.settle(connection, site.clock.now, timedelta(minutes=5))
+    assert states(site) == ["uncertain"]
+    assert "whoever made the call is gone" in told(site)[0]
+    with site.database.ledger() as connection:
+        connection.execute(update(seed_letters).values(state="waiting"))
+        campaigns.cancel(connection, campaign_id, site.clock.now)
+        seeds.settle(connection, site.clock.now, timedelta(minutes=5))
+    assert states(site) == ["refused"]
