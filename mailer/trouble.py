@@ -14,8 +14,16 @@ def passing_trouble(error: BaseException) -> str | None:
     state = getattr(error.orig, "sqlstate", None) or ""
     if "disk is full" in said or "disk I/O error" in said or state.startswith(_NO_ROOM):
         return "the database could not be written: there is no room left. Make room on its disk."
-    if "database is locked" in said or "database table is locked" in said or state.startswith(_LOCKED):
+    if is_locked(error):
         return "the database was locked by another program for a long time. End what keeps it."
     if error.connection_invalidated or state.startswith(_AWAY):
         return "the database server is away. Start it, or mend the way to it."
     return None
+
+
+def is_locked(error: BaseException) -> bool:
+    """Whether somebody else kept us from the database for too long."""
+    if not isinstance(error, DBAPIError):
+        return False
+    said, state = str(error.orig), getattr(error.orig, "sqlstate", None) or ""
+    return "database is locked" in said or "table is locked" in said or state.startswith(_LOCKED)

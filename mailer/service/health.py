@@ -11,17 +11,18 @@ from datetime import datetime, timedelta
 from functools import cache
 from typing import Any, Literal
 
-from sqlalchemy import Connection, column, exists, func, select, table
+from sqlalchemy import Connection, column, exists, func, or_, select, table
 from sqlalchemy.exc import SQLAlchemyError
 
 from mailer import dialect, sqlite_files
 from mailer.config_tables import duration_of
 from mailer.database import newest_schema
 from mailer.delivery import civil
+from mailer.house_models import ScheduleKind
 from mailer.models import AttemptOutcome, CampaignStatus, ChunkState
 from mailer.service import identity
 from mailer.service.rooms import Rooms
-from mailer.tables import attempts, campaigns, chunks
+from mailer.tables import attempts, campaigns, chunks, schedules
 from mailer.tracking import heartbeats
 from subscribers import leavers
 
@@ -78,19 +79,28 @@ def health(rooms: Rooms) -> Health:
             schema = _schema(connection)
             if schema.level == "error":
                 return Health(False, False, (schema,))
-            is_sending = something_to_send(connection)
-            signs = (schema, _home(connection, rooms), *signs_of(connection, rooms, rooms.now()))
+            is_sending = something_to_send(connection, rooms)
+            home = _home(connection, rooms)
+            signs = (schema, home, *signs_of(connection, rooms, rooms.now()))
+            # Of a copy nothing goes on, whoever says so: what is paused or missed counts too.
+            is_held_up = home.level == "error" and _is_under_way(connection)
     except SQLAlchemyError as error:
         down = Sign("database", "error", f"the database does not answer ({type(error).__name__})")
         return Health(False, True, (down,))
-    is_well = not is_sending or not any(sign.level == "error" for sign in signs)
+    is_well = not is_held_up and not (is_sending and any(sign.level == "error" for sign in signs))
     return Health(is_well, is_sending, signs)
 
 
-def something_to_send(connection: Connection) -> bool:
-    """Whether letters can go, now or at their time."""
-    to_send = exists().where(campaigns.c.status.in_(TO_SEND))
-    return bool(connection.execute(select(to_send)).scalar_one())
+def something_to_send(connection: Connection, rooms: Rooms) -> bool:
+    """Whether letters can go, now or at their time; every week, where a weekly time is set."""
+    weekly = exists().where(schedules.c.kind == ScheduleKind.WEEKLY, schedules.c.ended_at.is_(None))
+    to_send = or_(exists().where(campaigns.c.status.in_(TO_SEND)), weekly)
+    return bool(rooms.settings.schedule.weekly) or bool(connection.execute(select(to_send)).scalar_one())
+
+
+def _is_under_way(connection: Connection) -> bool:
+    waits = exists().where(campaigns.c.status.in_((*TO_SEND, CampaignStatus.PAUSED, CampaignStatus.MISSED)))
+    return bool(connection.execute(select(waits)).scalar_one())
 
 
 def signs_of(connection: Connection, rooms: Rooms, now: datetime) -> Iterator[Sign]:
@@ -99,7 +109,7 @@ def signs_of(connection: Connection, rooms: Rooms, now: datetime) -> Iterator[Si
     if (log := log_bytes(rooms)) is not None:
         yield _log(log)
     yield from _chunks(connection, now)
-    yield _clock(connection, now)
+    yield _clock(connection, rooms, now)
     yield _webhook(connection, rooms, now)
     yield _leavers(connection, now)
     yield _disk(rooms)
@@ -197,9 +207,9 @@ def _chunks(connection: Connection, now: datetime) -> Iterator[Sign]:
         yield Sign("stuck", "ok", "no chunk is stuck or uncertain")
 
 
-def _clock(connection: Connection, now: datetime) -> Sign:
+def _clock(connection: Connection, rooms: Rooms, now: datetime) -> Sign:
     at = heartbeats.last(connection, heartbeats.TICK)
-    if (at is None or now > at + CLOCK_LATE) and not something_to_send(connection):
+    if (at is None or now > at + CLOCK_LATE) and not something_to_send(connection, rooms):
         return Sign("clock", "ok", "no clock ticks, and nothing is to be sent")
     cure = "Start 'mailer serve' or 'mailer worker': nothing planned goes without a clock."
     if at is None:

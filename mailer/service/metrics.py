@@ -141,8 +141,9 @@ def _letters(connection: Connection) -> GaugeMetricFamily:
     return family
 
 
-def _attempts(connection: Connection) -> CounterMetricFamily:
-    family = CounterMetricFamily(
+def _attempts(connection: Connection) -> GaugeMetricFamily:
+    """A gauge, since an outcome changes: what is open is accepted later, what was accepted is withdrawn."""
+    family = GaugeMetricFamily(
         "newsletter_attempts", "Calls by outcome; 'open': no answer yet.", labels=["outcome"]
     )
     query = select(attempts.c.outcome, func.count()).group_by(attempts.c.outcome).order_by(attempts.c.outcome)

@@ -14,6 +14,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import structlog
+from sqlalchemy.exc import DatabaseError
+
 from mailer import dialect, sqlite_files
 from mailer.database import Database, require_known
 from mailer.service import copying, leaving
@@ -22,11 +25,14 @@ from mailer.service.identity import PRIVATE_FILE, sync_folder
 from mailer.service.rooms import Rooms
 from mailer.sqlite_files import BESIDE, Contents
 from mailer.tables import leavers
+from mailer.trouble import passing_trouble
 from subscribers.errors import NewsletterError
 from subscribers.leavers import Replayed
 
 # Whoever has it open for a moment (a command, a page) is waited for so long.
 ALONE_WAIT_MS = 3_000
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +67,7 @@ def restore(rooms: Rooms, file: Path) -> Restored:
     place = sqlite_files.path_of(rooms.database.url) or rooms.home.file.with_name("server.db")
     place.parent.mkdir(parents=True, exist_ok=True)
     require_room(place.parent, int(file.stat().st_size * ROOM_FACTOR))
+    _bring_leavers(rooms, place)
     ready = place.with_name(f".{place.name}.restoring-{secrets.token_hex(4)}")
     try:
         os.close(os.open(ready, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE_FILE))
@@ -82,6 +89,22 @@ def restore(rooms: Rooms, file: Path) -> Restored:
         for each in (ready, *_beside(ready)):
             each.unlink(missing_ok=True)
     return Restored(schema, str(kept) if kept is not None else None, replayed)
+
+
+def _bring_leavers(rooms: Rooms, place: Path) -> None:
+    """Let leavers.log know who left the database that is replaced: unadopted, it wrote nothing."""
+    if sqlite_files.path_of(rooms.database.url) is None or not place.exists():
+        return
+    try:
+        if rooms.database.schema_version() == rooms.database.newest_version():
+            leaving.bring_all(rooms.database, rooms.home.leavers)
+    except DatabaseError as error:
+        trouble = passing_trouble(error)
+        if trouble is not None:
+            raise NewsletterError(f"nothing was changed: {trouble}", file=str(place)) from None
+        log.warning("the database is damaged: who left lately may be missing in leavers.log")
+    finally:
+        rooms.database.close()
 
 
 def _make_ready(rooms: Rooms, file: Path, ready: Path) -> tuple[Replayed, str]:
@@ -152,7 +175,9 @@ def _hold_alone(connection: Any, place: Path) -> bool:
         mode = connection.execute("PRAGMA journal_mode = DELETE").fetchone()[0]
         if mode == "delete":
             connection.execute("BEGIN EXCLUSIVE")
-            with suppress(module.OperationalError):  # an older schema has no such table
+            with suppress(module.OperationalError):  # an older schema has no such tables
+                if connection.execute("SELECT EXISTS (SELECT 1 FROM leaver)").fetchone()[0]:
+                    raise _somebody_left(place)
                 connection.execute("DELETE FROM identity")
             connection.execute("COMMIT")
             return True
@@ -165,6 +190,14 @@ def _hold_alone(connection: Any, place: Path) -> bool:
         "another process has the database open; nothing was changed.",
         file=str(place),
         cure="Stop 'serve', 'worker' and other commands, then restore again.",
+    )
+
+
+def _somebody_left(place: Path) -> NewsletterError:
+    return NewsletterError(
+        "somebody left while the backup was made ready; nothing was changed.",
+        file=str(place),
+        cure="Stop 'serve', then restore again.",
     )
 
 

@@ -16,6 +16,7 @@ from mailer.insight.leaves import registry
 from mailer.links import Doors, Tokens, doors_of
 from mailer.service import identity, keeping, leaving
 from mailer.service.identity import Home
+from mailer.trouble import is_locked
 from subscribers.errors import NewsletterError
 from subscribers.segment_rules import LeafRegistry
 
@@ -159,6 +160,12 @@ def database_errors(url: str, field: str = "[database] url") -> Iterator[None]:
             cure=f'For example [database] url = "{A_FILE}" or "{A_SERVER}".',
         ) from None
     except (DatabaseError, OSError) as error:
+        if is_locked(error):
+            raise NewsletterError(
+                "the database was locked by another process for a long time; nothing was changed.",
+                field=field,
+                cure="Try again; should it stay so, end the process that keeps it.",
+            ) from None
         raise _no_database(error, url, field) from None
 
 

@@ -1,5 +1,6 @@
 """A site is backed up while it works, restored whole or not at all, and upgraded after a backup."""
 
+import contextlib
 import os
 import shutil
 import signal
@@ -14,13 +15,13 @@ from pathlib import Path
 import pytest
 from sqlalchemy import create_engine, insert, update
 
-from mailer import sqlite_files
+from mailer import dialect, sqlite_files
 from mailer.database import Database
 from mailer.delivery.owners import new_owner
 from mailer.models import ChunkState
 from mailer.service import Mailer, backup, restore
 from mailer.service.restore import Restored
-from mailer.tables import chunks, counters
+from mailer.tables import chunks, counters, events
 from subscribers import roster
 from subscribers.errors import NewsletterError
 from tests.conftest import ROOT
@@ -30,6 +31,10 @@ from tests.journeys.test_adopting import ready as ready
 from tests.journeys.test_interrupted import copies
 
 pytestmark = pytest.mark.sqlite_only(reason="a backup is a SQLite file, and is restored into one")
+
+
+# Of one row: each column with what stands in it.
+Cells = tuple[tuple[str, object], ...]
 
 
 def leave(mailer: Mailer, address: str) -> None:
@@ -131,6 +136,21 @@ def test_yesterdays_backup_mails_nobody_who_left_today(
         f"reader{number}@example.com" for number in (1, 2, 3)
     }
     assert set(got.values()) == {1}
+
+
+def test_who_left_a_restored_database_before_it_was_adopted_stays_away_after_the_next_restore(
+    ready: Path, terminal: Terminal
+) -> None:
+    assert terminal("backup", "kept.db").code == 0
+    assert terminal("restore", "kept.db", "--yes").code == 0
+    with Mailer.open(ready / "config.toml") as mailer:
+        leave(mailer, "reader1@example.com")
+        mailer.rooms.bring_leavers()
+        assert not mailer.rooms.home.leavers.exists()
+    answer = terminal("restore", "kept.db", "--yes", "--json")
+    assert answer.document["replayed"]["left"] == 1
+    shown = terminal("subscribers", "show", "reader1@example.com", "--json")
+    assert shown.document["status"] == "unsubscribed"
 
 
 def test_a_restore_is_refused_while_anybody_has_the_database_open(ready: Path, terminal: Terminal) -> None:
@@ -308,6 +328,60 @@ def test_an_upgrade_keeps_a_backup_and_the_folder_is_its_home(ready: Path, termi
     }
 
 
+def take_events(mailer: Mailer) -> None:
+    """What an event leaves behind, and a hit."""
+    now = datetime.now(UTC)
+    with mailer.database.ledger() as connection:
+        row = {"occurred_at": now, "received_at": now, "settled": True, "detail": {}}
+        connection.execute(insert(events).values(dedupe_key="sg:1", kind="delivered", **row))
+
+
+def values(file: Path) -> dict[str, list[Cells]]:
+    """Every row of every table."""
+    with contextlib.closing(sqlite3.connect(file)) as connection:
+        names = [
+            name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+        ]
+        found = {}
+        for name in names:
+            columns = sorted(row[1] for row in connection.execute(f"PRAGMA table_info('{name}')"))
+            listed = ", ".join(f'"{column}"' for column in columns)
+            rows = connection.execute(f'SELECT {listed} FROM "{name}" ORDER BY {listed}')
+            found[name] = [tuple(zip(columns, row, strict=True)) for row in rows]
+        return found
+
+
+@pytest.mark.parametrize("way", ["upgrade", "restore"])
+def test_an_upgrade_keeps_every_row(ready: Path, terminal: Terminal, way: str) -> None:
+    for issue in ("week-04", "week-05", "week-06"):
+        text = (ready / "examples/week-04.md").read_text().replace("week-04", issue)
+        (ready / f"{issue}.md").write_text(text)
+        assert terminal("import", f"{issue}.md").code == 0
+    assert terminal("send", "week-04", "--yes").code == 0
+    with Mailer.open(ready / "config.toml") as mailer:
+        for issue in ("week-05", "week-06"):
+            campaign = mailer.start(mailer.plan(issue))
+        mailer.pause(campaign)
+        take_events(mailer)
+    old = older(ready, ready / "old.db")
+    before = values(old)
+    assert all(
+        before[name] for name in ("campaign", "chunk", "attempt", "edition", "link", "delivery", "event")
+    )
+    if way == "upgrade":
+        for file in (ready / "data").iterdir():
+            if file.name != "sandbox.db":
+                file.unlink()
+        shutil.copy(old, ready / "data/mailer.db")
+        assert terminal("upgrade").code == 0
+    else:
+        assert terminal("restore", old, "--yes").code == 0
+    after = values(ready / "data/mailer.db")
+    for name in before.keys() - {"alembic_version", "sqlite_sequence"}:
+        kept = [tuple(cell for cell in row if cell[0] in dict(before[name][0])) for row in after[name]]
+        assert kept == before[name], name
+
+
 def test_an_upgrade_is_refused_in_mid_send(begun: Path, terminal: Terminal) -> None:
     with Mailer.open(begun / "config.toml") as mailer, mailer.database.ledger() as connection:
         connection.execute(
@@ -325,3 +399,17 @@ def test_an_upgrade_is_refused_in_mid_send(begun: Path, terminal: Terminal) -> N
     assert answer.code == 1
     assert "being sent" in answer.document["error"]["message"]
     assert not (begun / "data/backups").exists()
+
+
+def test_a_database_that_somebody_keeps_locked_is_said_to_be_locked(
+    ready: Path, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dialect, "BUSY_TIMEOUT_MS", 50)
+    for file in (ready / "data").glob("mailer.db*"):
+        file.unlink()
+    with sqlite_files.opened(ready / "data/mailer.db") as other:
+        other.execute("BEGIN EXCLUSIVE")
+        answer = terminal("status", "--json")
+    assert answer.code == 1
+    assert "locked by another process" in answer.document["error"]["message"]
+    assert "Try again" in answer.document["error"]["cure"]

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import text, update
+from sqlalchemy import insert, text, update
 from starlette.testclient import TestClient
 
 from mailer.models import CampaignStatus, ChunkState
 from mailer.service import health, keeping
 from mailer.service.rooms import Rooms
-from mailer.tables import campaigns, chunks, heartbeats, identities
+from mailer.tables import campaigns, chunks, heartbeats, identities, schedules
 from mailer.tracking import heartbeats as beats
 from mailer.web.app import create_admin_app, create_public_app
 from tests.conftest import ROOT
@@ -86,6 +86,21 @@ def test_what_keeps_letters_from_going_is_503_with_the_reason(
     status, said = asked(sending)
     assert (status, said["status"]) == (503, "failing")
     assert named(said, "error") == [name]
+
+
+@pytest.mark.parametrize("why", ["paused", "missed", "weekly"])
+def test_a_copy_of_which_something_was_to_go_is_503(rooms: Rooms, why: str) -> None:
+    execute(rooms, identities.delete())
+    status, said = asked(rooms)
+    assert (status, named(said, "error")) == (200, ["identity"])
+    if why == "weekly":
+        weekly = {"kind": "weekly", "rule": "fri 07:30", "zone": "Europe/Paris", "created_at": rooms.now()}
+        execute(rooms, insert(schedules).values(weekly | {"is_local": False, "created_by": "system"}))
+    else:
+        execute(rooms, update(campaigns).values(status=why))
+    status, said = asked(rooms)
+    assert (status, said["status"]) == (503, "failing")
+    assert "identity" in named(said, "error")
 
 
 def test_a_database_that_does_not_answer_is_503(sending: Rooms) -> None:
@@ -173,7 +188,7 @@ def test_metrics_are_read_from_the_tables(sending: Rooms, sample: Sample) -> Non
         said = desk.get("/metrics").text
     assert value(said, 'newsletter_letters{handover="accepted"}') == 3
     assert value(said, 'newsletter_letters{handover="held"}') == 0
-    assert value(said, 'newsletter_attempts_total{outcome="accepted"}') >= 1
+    assert value(said, 'newsletter_attempts{outcome="accepted"}') >= 1
     assert value(said, 'newsletter_campaigns{status="sending"}') == 1
     assert value(said, 'newsletter_heartbeat_age_seconds{of="tick"}') == 0
     assert value(said, "newsletter_at_home") == 1
