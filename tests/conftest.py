@@ -59,8 +59,8 @@ def settings(tmp_path: Path) -> Settings:
 @pytest.fixture
 def database(settings: Settings, now: datetime) -> Iterator[Database]:
     """A migrated database that is at home in its site's folder."""
+    databases.lay_out(settings.database_url)
     database = Database(settings.database_url)
-    database.upgrade()
     identity.found(database, identity.Home.of(settings), lambda: now)
     yield database
     database.close()

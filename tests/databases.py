@@ -1,10 +1,13 @@
-"""Databases for tests: SQLite files, or with MAILER_TEST_DATABASE one of a PostgreSQL server each.
+"""Databases for tests: SQLite files, or with NEWSLETTER_TEST_DATABASE one of a PostgreSQL server each.
 
 The variable names a server where databases may be made. One is a copy of a migrated template; when its
 test is over it is emptied for the next, which is faster than another copy.
 """
 
+import atexit
 import os
+import shutil
+import tempfile
 import uuid
 from collections.abc import Iterator
 from functools import cache
@@ -19,10 +22,9 @@ from mailer.database import Database
 from mailer.service import identity
 from mailer.service.rooms import utc_now
 
-VARIABLE = "MAILER_TEST_DATABASE"
-# Taken out: a site refuses variables that it does not know.
-SERVER = os.environ.pop(VARIABLE, "")
-os.environ.pop("MAILER_POSTGRES_REQUIRED", None)
+# Not MAILER_…: a site refuses those that it does not know, and processes of a run inherit it.
+VARIABLE = "NEWSLETTER_TEST_DATABASE"
+SERVER = os.environ.get(VARIABLE, "")
 
 _in_use: list[str] = []  # by the test that runs
 _clean: list[str] = []  # migrated, and empty again
@@ -38,6 +40,25 @@ def new_url(file: str | Path, *, migrated: bool = True) -> str:
         _in_use.append(name)
         return _address(name)
     return _copied(_template() if migrated else "template1")
+
+
+def lay_out(url: str) -> None:
+    """Give a file that is not there yet its tables: a migrated one is copied, which is faster."""
+    if not SERVER:
+        file = Path(url.removeprefix("sqlite:///"))
+        file.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(migrated_file(), file)
+
+
+@cache
+def migrated_file() -> Path:
+    """An empty SQLite database with its tables; made once for a process."""
+    file = Path(tempfile.mkdtemp(prefix="mailer-tests-")) / "migrated.db"
+    atexit.register(shutil.rmtree, file.parent)
+    database = Database(f"sqlite:///{file}")
+    database.upgrade()
+    database.close()
+    return file
 
 
 def move_site(folder: Path) -> None:

@@ -2,7 +2,7 @@
 
 The server is that of DATABASE_URL; else a cluster of our own, made from the binaries on this machine under
 a user who is not root, in a folder that goes when we go. Where there are none and we are root, Debian's
-package is installed. Otherwise it says so and passes; with MAILER_POSTGRES_REQUIRED set, it fails.
+package is installed. Otherwise it says so and passes; with NEWSLETTER_POSTGRES_REQUIRED set, it fails.
 """
 
 import os
@@ -20,7 +20,7 @@ from typing import Any
 from tests.databases import VARIABLE
 
 SERVER_VARIABLE = "DATABASE_URL"
-REQUIRED_VARIABLE = "MAILER_POSTGRES_REQUIRED"
+REQUIRED_VARIABLE = "NEWSLETTER_POSTGRES_REQUIRED"
 # Issues, editions, the sandbox and the browser never ask the site's database, so that they would only say
 # again what they said on SQLite.
 PLACES = (
