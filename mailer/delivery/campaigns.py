@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, exists, insert, select, update
+from sqlalchemy import Connection, bindparam, exists, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from mailer.delivery.audience import Audience
@@ -110,6 +110,29 @@ def unfinished(connection: Connection, issue_id: int) -> int | None:
     return connection.execute(
         select(campaigns.c.id).where(campaigns.c.issue_id == issue_id, campaigns.c.status.not_in(FINAL))
     ).scalar_one_or_none()
+
+
+def newest(connection: Connection, issue_id: int) -> int:
+    """The last campaign that was made of an issue; 0 when none was."""
+    return int(
+        connection.execute(
+            select(func.coalesce(func.max(campaigns.c.id), 0)).where(campaigns.c.issue_id == issue_id)
+        ).scalar_one()
+    )
+
+
+def made_since(connection: Connection, issue_id: int, campaign_id: int, wanted: Audience) -> int | None:
+    """The campaign of an issue for these people that somebody made after that one, and did not cancel."""
+    rows = connection.execute(
+        select(campaigns.c.id, campaigns.c.audience)
+        .where(
+            campaigns.c.issue_id == issue_id,
+            campaigns.c.id > campaign_id,
+            campaigns.c.status != CampaignStatus.CANCELLED,
+        )
+        .order_by(campaigns.c.id.desc())
+    )
+    return next((row.id for row in rows if Audience.from_json(row.audience) == wanted), None)
 
 
 def in_status(connection: Connection, status: CampaignStatus) -> list[int]:

@@ -44,7 +44,8 @@ class Wish:
 
     `instance`: what the database must call itself (None: anything). `is_open`: whether the hours for
     sending are; outside of them goes only what was planned for each reader's own time, or for later.
-    `room`: how many letters the limits leave (None: any number).
+    `room`: how many letters the limits leave (None: any number). `latest`: how late readers of a zone get
+    what was planned for their own time (None: ever so late).
     """
 
     owner: str
@@ -53,12 +54,17 @@ class Wish:
     instance: str | None = None
     is_open: bool = True
     room: int | None = None
+    latest: timedelta | None = None
 
 
 def take(connection: Connection, wish: Wish, now: datetime) -> Claim | None:
     """Claim the oldest chunk that may go now."""
     statement = _claiming(
-        wish.campaign_id is not None, wish.instance is not None, wish.is_open, wish.room is not None
+        wish.campaign_id is not None,
+        wish.instance is not None,
+        wish.is_open,
+        wish.room is not None,
+        wish.latest is not None,
     )
     row = connection.execute(
         statement,
@@ -70,18 +76,19 @@ def take(connection: Connection, wish: Wish, now: datetime) -> Claim | None:
             "only": wish.campaign_id,
             "mine": wish.instance,
             "room": wish.room,
+            "since": now - wish.latest if wish.latest is not None else None,
         },
     ).one_or_none()
     return None if row is None else Claim(row.id, row.campaign_id, row.edition_id, wish.owner)
 
 
 @cache
-def _claiming(of_campaign: bool, of_instance: bool, is_open: bool, is_limited: bool) -> Any:
+def _claiming(of_campaign: bool, of_instance: bool, is_open: bool, is_limited: bool, is_timed: bool) -> Any:
     """The claim; made once, since making a statement costs as much as running it."""
     next_one = (
         select(chunks.c.id)
         .join(campaigns, campaigns.c.id == chunks.c.campaign_id)
-        .where(*_may_go(of_campaign, of_instance, is_open, is_limited))
+        .where(*_may_go(of_campaign, of_instance, is_open, is_limited, is_timed))
         .order_by(chunks.c.id)
         .limit(1)
         .scalar_subquery()
@@ -95,7 +102,7 @@ def _claiming(of_campaign: bool, of_instance: bool, is_open: bool, is_limited: b
 
 
 def _may_go(
-    of_campaign: bool, of_instance: bool, is_open: bool, is_limited: bool
+    of_campaign: bool, of_instance: bool, is_open: bool, is_limited: bool, is_timed: bool
 ) -> list[ColumnElement[bool]]:
     other = aliased(chunks)
     in_flight = exists().where(
@@ -122,6 +129,22 @@ def _may_go(
         conditions.append(chunks.c.campaign_id == bindparam("only"))
     if of_instance:
         conditions.append(exists().where(identities.c.instance == bindparam("mine")))
+    if is_timed:
+        # Each zone has a time of its own; one that is too late holds up none of the others.
+        local = (
+            select(occurrences.c.id)
+            .join(schedules, schedules.c.id == occurrences.c.schedule_id)
+            .where(schedules.c.is_local)
+        )
+        conditions.append(
+            or_(
+                chunks.c.not_before.is_(None),
+                chunks.c.not_before >= bindparam("since"),
+                campaigns.c.may_be_late,
+                campaigns.c.occurrence_id.is_(None),
+                campaigns.c.occurrence_id.not_in(local),
+            )
+        )
     if not is_open:
         planned = (
             select(occurrences.c.id)

@@ -4,12 +4,14 @@ The clock of a machine may be wrong by an hour or ten years, and be set right ag
 taken back when the clock turns out to have been ahead; nothing is decided twice.
 
 States read and written here (campaign, and its occurrence with it):
-`miss`             scheduled -> missed; sending -> missed, while no call of it was ever begun
+`miss`             scheduled -> missed; sending -> missed, while no call of it was ever begun; of one at each
+                   reader's own time also when only zones are left that are too late
 `unmiss`           missed -> scheduled, sending: the clock that missed it was ahead
 `let_go`           missed -> scheduled, sending: a person said so
 `resume`           the same, and of a paused one what `campaigns` does: asked first where it is too late
 `hold_unapproved`  scheduled -> paused: other templates than those approved
 `hold_unplanned`   scheduled -> paused: its weekly rule was ended
+`hold_closed`      scheduled, sending -> paused: its time, still to come, is outside of the hours for sending
 `rebind`           scheduled -> scheduled, paused (for its templates) -> scheduled: a new approval
 `begin`            scheduled -> preparing; the freeze follows
 `follow`           (occurrence) pending -> running -> done, and back to pending while its campaign waits
@@ -23,9 +25,10 @@ from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, exist
 
 from mailer.config import Settings
 from mailer.delivery import campaigns as life
-from mailer.delivery import schedule
+from mailer.delivery import schedule, windows
+from mailer.delivery.civil import civil_of
 from mailer.delivery.owners import new_owner
-from mailer.delivery.standing import FINAL
+from mailer.delivery.standing import FINAL, WITH_WORK
 from mailer.delivery.timing import CLOCK_SLACK
 from mailer.house_models import OccurrenceState
 from mailer.models import CampaignStatus, ChunkState
@@ -41,7 +44,10 @@ _REPLANNABLE = (CampaignStatus.SCHEDULED, CampaignStatus.PAUSED, CampaignStatus.
 
 
 def _too_late(unfrozen: CampaignStatus, frozen: CampaignStatus) -> ColumnElement[bool]:
-    """Planned campaigns of before `since` of which no call was ever begun, in these statuses."""
+    """Planned campaigns of before `since` of which no call was ever begun, in these statuses.
+
+    Of one at each reader's own time: those of which only zones are left whose time is so long ago.
+    """
     too_late = exists().where(
         occurrences.c.id == campaigns.c.occurrence_id,
         occurrences.c.at < bindparam("since"),
@@ -53,23 +59,25 @@ def _too_late(unfrozen: CampaignStatus, frozen: CampaignStatus) -> ColumnElement
         .where(chunks.c.campaign_id == campaigns.c.id)
         .exists()
     )
-    waits_so_long = exists().where(
-        chunks.c.campaign_id == campaigns.c.id,
-        chunks.c.state == ChunkState.WAITING,
-        chunks.c.not_before < bindparam("since"),
-    )
     local = (
         select(occurrences.c.id)
         .join(schedules, schedules.c.id == occurrences.c.schedule_id)
         .where(schedules.c.is_local)
     )
+    here = chunks.c.campaign_id == campaigns.c.id
+    is_late = and_(chunks.c.state == ChunkState.WAITING, chunks.c.not_before < bindparam("since"))
+    # Zones of which the time is to come, or not long ago, are handed over first.
+    only_late = and_(
+        exists().where(here, is_late),
+        ~exists().where(here, chunks.c.state.in_(WITH_WORK), ~is_late),
+    )
     never_begun = and_(
         campaigns.c.frozen_at.is_not(None),
         campaigns.c.status == frozen,
-        campaigns.c.proven.is_(False),
-        ~was_begun,
-        # The first of its readers may have had their time, and others not yet.
-        or_(campaigns.c.occurrence_id.not_in(local), waits_so_long),
+        or_(
+            and_(campaigns.c.occurrence_id.in_(local), only_late),
+            and_(campaigns.c.occurrence_id.not_in(local), campaigns.c.proven.is_(False), ~was_begun),
+        ),
     )
     waits = and_(campaigns.c.frozen_at.is_(None), campaigns.c.status == unfrozen)
     return and_(
@@ -195,6 +203,37 @@ def hold_unplanned(connection: Connection) -> list[int]:
     )
 
 
+def hold_closed(connection: Connection, settings: Settings, now: datetime) -> list[int]:
+    """Pause campaigns whose time the hours for sending close since they were planned; the campaigns.
+
+    One whose time has come waits for the next opening instead. Weekly ones move there as long as they can.
+    """
+    if not windows.is_limited(settings):
+        return []
+    rows = connection.execute(
+        select(campaigns.c.id, issues.c.slug, occurrences.c.at, occurrences.c.civil, schedules.c.is_local)
+        .join(issues, issues.c.id == campaigns.c.issue_id)
+        .join(occurrences, occurrences.c.id == campaigns.c.occurrence_id)
+        .join(schedules, schedules.c.id == occurrences.c.schedule_id)
+        .where(
+            campaigns.c.status.in_((CampaignStatus.SCHEDULED, CampaignStatus.SENDING)),
+            campaigns.c.may_be_late.is_(False),
+            occurrences.c.state.in_((OccurrenceState.PENDING, OccurrenceState.RUNNING)),
+            occurrences.c.at > now,
+        )
+    ).all()
+    held = []
+    for row in rows:
+        if row.is_local:
+            why = windows.why_civil_closed(settings, civil_of(row.civil))
+        else:
+            why = windows.why_closed(settings, row.at)
+        cure = f"'mailer cancel {row.id}', then 'mailer send {row.slug} --at WHEN', or open that time again"
+        if why and hold(connection, row.id, f"{why}; {cure}"):
+            held.append(row.id)
+    return held
+
+
 def _scheduled() -> Select[Any]:
     return (
         select(campaigns.c.id, issues.c.slug)
@@ -212,10 +251,11 @@ def _hold(connection: Connection, which: Select[Any], reason: str) -> list[int]:
 
 
 def hold(connection: Connection, campaign_id: int, reason: str) -> bool:
-    """scheduled -> paused, for a reason that a person ends with `resume`."""
+    """scheduled, sending -> paused, for a reason that a person ends with `resume`."""
+    waiting = (CampaignStatus.SCHEDULED, CampaignStatus.SENDING)
     changed = connection.execute(
         update(campaigns)
-        .where(campaigns.c.id == campaign_id, campaigns.c.status == CampaignStatus.SCHEDULED)
+        .where(campaigns.c.id == campaign_id, campaigns.c.status.in_(waiting))
         .values(status=CampaignStatus.PAUSED, pause_reason=reason)
     )
     return changed.rowcount == 1

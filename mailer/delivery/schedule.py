@@ -10,7 +10,7 @@ with a campaign is followed in `lateness`.
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -42,6 +42,17 @@ class ZoneTime:
     zone: str
     instant: Instant
     readers: int
+
+
+@dataclass(frozen=True, slots=True)
+class Local:
+    """A campaign at each reader's own time, `zone` where none is known."""
+
+    occurrence_id: int
+    issue_id: int
+    audience: Audience
+    civil: datetime
+    zone: str
 
 
 def latest_of(settings: Settings) -> timedelta:
@@ -185,10 +196,38 @@ def _resolve_again(connection: Connection, settings: Settings, row: Any, now: da
     return True
 
 
-def move_local(connection: Connection, occurrence_id: int, times: list[ZoneTime], now: datetime) -> None:
+def pending_local(connection: Connection, now: datetime) -> list[Local]:
+    """Campaigns at each reader's own time of which nobody has had theirs."""
+    rows = connection.execute(
+        select(
+            occurrences.c.id,
+            campaigns.c.issue_id,
+            campaigns.c.audience,
+            occurrences.c.civil,
+            schedules.c.zone,
+        )
+        .join(campaigns, campaigns.c.occurrence_id == occurrences.c.id)
+        .join(schedules, schedules.c.id == occurrences.c.schedule_id)
+        .where(
+            campaigns.c.status == CampaignStatus.SCHEDULED,
+            schedules.c.is_local,
+            occurrences.c.state == OccurrenceState.PENDING,
+            occurrences.c.at > now,
+        )
+    )
+    return [
+        Local(row.id, row.issue_id, Audience.from_json(row.audience), civils.civil_of(row.civil), row.zone)
+        for row in rows
+    ]
+
+
+def move_local(connection: Connection, occurrence_id: int, times: Sequence[ZoneTime], now: datetime) -> None:
     """Give a pending local occurrence the instant of its first readers, who may have changed since."""
     first = max(min((time.instant.at for time in times), default=now), now)
-    connection.execute(
+    before = connection.execute(
+        select(occurrences.c.at, occurrences.c.civil).where(occurrences.c.id == occurrence_id)
+    ).one()
+    moved = connection.execute(
         update(occurrences)
         .where(
             occurrences.c.id == occurrence_id,
@@ -198,6 +237,13 @@ def move_local(connection: Connection, occurrence_id: int, times: list[ZoneTime]
         )
         .values(at=first)
     )
+    if moved.rowcount:
+        _log.warning(
+            "%s in each reader's own zone begins at %s UTC now, it was at %s",
+            before.civil,
+            f"{first.astimezone(UTC):%Y-%m-%d %H:%M}",
+            f"{before.at:%Y-%m-%d %H:%M}",
+        )
 
 
 # -- rows -------------------------------------------------------------------------------------------

@@ -262,6 +262,7 @@ def _wish(sending: Sending, owner: str, campaign_id: int | None, room: Room, now
         sending.instance() if sending.instance is not None else None,
         windows.is_open(sending.settings, now),
         room.letters,
+        latest_of(sending.settings),
     )
 
 

@@ -4,7 +4,7 @@ One occurrence is always there ahead of its time. Its campaign is made as soon a
 that everybody sees what goes; what is not taken when its time comes is skipped.
 
 States read and written here (occurrence):
-`keep`             -> pending, or skipped where nothing is open before the one after it
+`keep`             -> pending, or skipped: nothing is open before the one after it, or no clock ran in time
 `begin`            pending -> skipped, of a rule that the configuration no longer has
 `skip_unapproved`  pending -> skipped, when its time came and nothing was approved
 `unskip`           skipped -> pending, where only a wrong clock skipped it
@@ -13,11 +13,13 @@ What becomes of an occurrence with a campaign is followed in `lateness`.
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import takewhile
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, delete, exists, select, update
 
 from mailer.config import Settings
+from mailer.config_tables import duration_of
 from mailer.delivery import civil as civils
 from mailer.delivery import windows
 from mailer.delivery.civil import Weekly, resolve, zone_of
@@ -29,6 +31,9 @@ from subscribers.tables import upsert
 
 # A person hears so long before that nothing is approved; the count of those past is `reminders`.
 REMIND_BEFORE = (timedelta(hours=24), timedelta(hours=2))
+
+# Weeks that went by without a clock are told for so long; however far it jumped, they are no more.
+LOOKED_BACK = timedelta(weeks=4)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,25 +101,37 @@ def begin(connection: Connection, settings: Settings, by: str, now: datetime) ->
 
 
 def keep(connection: Connection, settings: Settings, now: datetime) -> None:
-    """Have a row for the next occurrence of the weekly rule: one, however far a clock jumped."""
+    """Have a row for the next occurrence of the weekly rule, and for those of late that no clock saw."""
     running = _weekly(connection)
     if running is None:
         return
     weekly, zone = Weekly.of(running.rule), zone_of(running.zone)
-    civil = next(weekly.after(now.astimezone(zone).replace(tzinfo=None)))
-    _forget_those_after(connection, running.id, civils.in_words(civil))
-    moment = moment_of(settings, weekly, civil, running.zone)
-    is_closed = moment.at is None
+    here = now.astimezone(zone).replace(tzinfo=None)
+    upcoming = next(weekly.after(here))
+    _forget_those_after(connection, running.id, civils.in_words(upcoming))
+    for civil in takewhile(lambda civil: civil < upcoming, weekly.after(here - LOOKED_BACK)):
+        # The rule holds from its beginning on; a clock far ahead may have begun it.
+        if resolve(civil, zone).at > running.created_at:
+            _have(connection, settings, running, civil, now)
+    _have(connection, settings, running, upcoming, now)
+
+
+def _have(connection: Connection, settings: Settings, running: Any, civil: datetime, now: datetime) -> None:
+    moment = moment_of(settings, Weekly.of(running.rule), civil, running.zone)
+    reason = moment.remark
+    if moment.at is not None and moment.at < now - duration_of(settings.schedule.latest):
+        reason = "neither 'mailer serve' nor a worker ran at that time"
+    is_over = reason != moment.remark or moment.at is None
     connection.execute(
         upsert(occurrences)
         .values(
             schedule_id=running.id,
             civil=civils.in_words(civil),
-            at=moment.at or resolve(civil, zone).at,
+            at=moment.at or resolve(civil, zone_of(running.zone)).at,
             zone_data=civils.data_version(running.zone),
-            state=OccurrenceState.SKIPPED if is_closed else OccurrenceState.PENDING,
-            reason=moment.remark or None,
-            settled_at=now if is_closed else None,
+            state=OccurrenceState.SKIPPED if is_over else OccurrenceState.PENDING,
+            reason=reason or None,
+            settled_at=now if is_over else None,
             reminders=0,
         )
         .on_conflict_do_nothing(index_elements=["schedule_id", "civil"])

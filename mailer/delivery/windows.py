@@ -1,7 +1,7 @@
 """When letters may be handed over at all: `[schedule]` weekdays, hours, holidays, in the newsletter's zone.
 
-Pure: settings and an instant in, an answer out. Campaigns at each reader's own time are exempt: what they
-promise is a time of day elsewhere.
+Pure: settings and an instant in, an answer out. Of a campaign at each reader's own time the civil time is
+held against them, wherever it is; when that time comes to a zone, its letters go.
 """
 
 from datetime import date, datetime, time, timedelta
@@ -24,10 +24,7 @@ def is_open(settings: Settings, at: datetime) -> bool:
     """Whether letters may be handed over at this moment."""
     if not is_limited(settings):
         return True
-    civil = at.astimezone(settings.zone)
-    first, last = _hours(settings)
-    is_in_hours = first <= civil.time() and (last is None or civil.time() < last)
-    return is_in_hours and _is_open_day(settings, civil.date())
+    return not why_civil_closed(settings, at.astimezone(settings.zone))
 
 
 def next_open(settings: Settings, at: datetime) -> datetime | None:
@@ -49,13 +46,18 @@ def next_open(settings: Settings, at: datetime) -> datetime | None:
 
 def why_closed(settings: Settings, at: datetime) -> str:
     """Which key closes this moment: "2026-12-25 is one of [schedule] holidays"; "" when it is open."""
-    if is_open(settings, at):
-        return ""
-    civil = at.astimezone(settings.zone)
+    return why_civil_closed(settings, at.astimezone(settings.zone))
+
+
+def why_civil_closed(settings: Settings, civil: datetime) -> str:
+    """The same of a civil time, wherever it is."""
     if civil.date().isoformat() in settings.schedule.holidays:
         return f"{civil:%Y-%m-%d} is one of [schedule] holidays"
     if not _is_open_day(settings, civil.date()):
         return f"{WEEKDAYS[civil.weekday()]} is none of [schedule] weekdays"
+    first, last = _hours(settings)
+    if first <= civil.time() and (last is None or civil.time() < last):
+        return ""
     return f"{in_words(civil)} is outside of [schedule] hours ({settings.schedule.hours})"
 
 

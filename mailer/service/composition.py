@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 from sqlalchemy import Connection
 
 from mailer.config import Settings
+from mailer.delivery import campaigns
 from mailer.delivery import plan as planning
 from mailer.delivery.audience import Audience
 from mailer.editions.check import edition_warnings
@@ -70,10 +71,11 @@ class Composition:
 
 @dataclass(frozen=True, slots=True)
 class PlannedCampaign(Composition):
-    """A composition for one audience, ready to be frozen."""
+    """A composition for one audience, ready to be frozen; `newest`: the issue's last campaign, 0 for none."""
 
     of_issue: Issue
     audience: Audience
+    newest: int
 
     @property
     def readers(self) -> int:
@@ -131,8 +133,12 @@ def _left_out(issue: Issue, settings: Settings) -> str | None:
 def plan(rooms: Rooms, issue: Issue, audience: Audience) -> PlannedCampaign:
     """Whom a campaign of this audience would reach now."""
     with rooms.database.reader() as connection:
+        # First: one that is made meanwhile is newer than what was looked at.
+        newest = campaigns.newest(connection, issue.issue_id) if issue.issue_id is not None else 0
         planned = _planned(rooms, connection, issue, audience)
-    return PlannedCampaign(issue.slug, _composed(rooms, planned, None), planned.skipped, issue, audience)
+    return PlannedCampaign(
+        issue.slug, _composed(rooms, planned, None), planned.skipped, issue, audience, newest
+    )
 
 
 def chosen_selections(rooms: Rooms, issue: Issue) -> list[Selection]:

@@ -1,25 +1,26 @@
 """What the clock does about schedules: rows for the week to come, campaigns begun in time, held, or missed.
 
+What takes long is read before the ledger is opened: files, and the zones of readers.
+
 One look may come at any moment, from any number of processes: one at a time writes (`database.ledger`), and
 the next finds nothing left to do. A database that is not this folder's plans and freezes nothing.
 """
 
 import getpass
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 import structlog
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection
 
-from mailer.delivery import approval, campaigns, freeze, lateness, preflight, schedule, timing, weekly
+from mailer.delivery import approval, campaigns, freeze, lateness, preflight, schedule, weekly
 from mailer.delivery.audience import Audience
 from mailer.delivery.campaigns import UnfinishedCampaign
-from mailer.models import CampaignStatus
+from mailer.delivery.schedule import ZoneTime
 from mailer.service import identity
 from mailer.service.rooms import Rooms
-from mailer.tables import campaigns as campaign_table
-from mailer.tables import occurrences
 from mailer.tracking import heartbeats
-from subscribers.errors import NewsletterError
+from subscribers.errors import NewsletterError, Problem
 from subscribers.failpoints import Point, reach
 
 # Readers come, and change their zones: a local campaign's first one is looked for this often.
@@ -27,6 +28,9 @@ LOCAL_EVERY = timedelta(days=1)
 LOCAL_BEAT = "zones of readers"
 # Who makes what nobody typed.
 BY_THE_CLOCK = "[schedule] weekly"
+
+# By occurrence.
+LocalTimes = Mapping[int, Sequence[ZoneTime]]
 
 log = structlog.get_logger()
 
@@ -41,20 +45,26 @@ def person() -> str:
 
 def at_start(rooms: Rooms) -> None:
     """Make the configuration's weekly rule the one that holds; once for a process that serves or works."""
+    now = rooms.now()
+    times = _local_times(rooms, now)
     with rooms.database.ledger() as connection:
         if identity.stranger(connection, rooms.home) is not None:
             return
-        if weekly.begin(connection, rooms.settings, person(), rooms.now()):
+        _move_local(connection, times, now)
+        if weekly.begin(connection, rooms.settings, person(), now):
             log.info("weekly schedule changed", weekly=rooms.settings.schedule.weekly or "none")
 
 
 def look(rooms: Rooms, now: datetime) -> list[int]:
     """Bring the calendar up to date and freeze what is due; the campaigns frozen."""
+    templates = approval.templates_hash(rooms.settings)
+    refusals = preflight.look(rooms.settings).refusals
+    times = _local_times(rooms, now) if _is_day_over(rooms, now) else {}
     with rooms.database.ledger() as connection:
         if identity.stranger(connection, rooms.home) is not None:
             return []
-        _keep_calendar(connection, rooms, now)
-        _hold(connection, rooms, now)
+        _keep_calendar(connection, rooms, templates, times, now)
+        _hold(connection, rooms, templates, refusals, now)
         begun = [
             campaign
             for campaign in lateness.due(connection, rooms.settings, now)
@@ -66,7 +76,9 @@ def look(rooms: Rooms, now: datetime) -> list[int]:
     return [campaign for campaign in begun if _freeze(rooms, campaign)]
 
 
-def _keep_calendar(connection: Connection, rooms: Rooms, now: datetime) -> None:
+def _keep_calendar(
+    connection: Connection, rooms: Rooms, templates: str, times: LocalTimes, now: datetime
+) -> None:
     lateness.follow(connection, now)
     for campaign in lateness.unmiss(connection, schedule.latest_of(rooms.settings), now):
         log.warning("campaign is not missed after all: the clock was ahead", campaign=campaign)
@@ -74,26 +86,29 @@ def _keep_calendar(connection: Connection, rooms: Rooms, now: datetime) -> None:
     weekly.keep(connection, rooms.settings, now)
     schedule.resolve_again(connection, rooms.settings, now)
     if heartbeats.beat(connection, LOCAL_BEAT, now, every=LOCAL_EVERY):
-        _move_local(connection, rooms, now)
-    take_weekly(connection, rooms, now)
+        _move_local(connection, times, now)
+    take_weekly(connection, rooms, templates, now)
     for civil in weekly.skip_unapproved(connection, now):
         log.warning("nothing was approved for the weekly schedule: skipped", civil=civil)
 
 
-def _hold(connection: Connection, rooms: Rooms, now: datetime) -> None:
+def _hold(
+    connection: Connection, rooms: Rooms, templates: str, refusals: Sequence[Problem], now: datetime
+) -> None:
     """Miss what is too late, pause what may not go as it is."""
     for campaign in lateness.miss(connection, schedule.latest_of(rooms.settings), now):
         log.warning("campaign missed its time", campaign=campaign)
-    lateness.hold_unapproved(connection, approval.templates_hash(rooms.settings))
+    lateness.hold_unapproved(connection, templates)
     if weekly.rule(connection) is None:
         lateness.hold_unplanned(connection)
-    refusals = preflight.look(rooms.settings).refusals
+    for campaign in lateness.hold_closed(connection, rooms.settings, now):
+        log.warning("campaign is planned for a closed time: paused", campaign=campaign)
     if refusals:
         for campaign in lateness.due(connection, rooms.settings, now):
             lateness.hold(connection, campaign, str(refusals[0]))
 
 
-def take_weekly(connection: Connection, rooms: Rooms, now: datetime) -> None:
+def take_weekly(connection: Connection, rooms: Rooms, templates: str, now: datetime) -> None:
     """Give the occurrence whose turn it is its campaign: the oldest approved issue that never had one."""
     latest = schedule.latest_of(rooms.settings)
     occurrence = weekly.whose_turn(connection, latest, now)
@@ -103,15 +118,14 @@ def take_weekly(connection: Connection, rooms: Rooms, now: datetime) -> None:
     if not is_taken:
         is_taken = (
             weekly.move_here(connection, occurrence, latest) is not None
-            or _plan_weekly(connection, rooms, occurrence, now) is not None
+            or _plan_weekly(connection, rooms, occurrence, templates, now) is not None
         )
     weekly.remind(connection, occurrence, now, is_taken=is_taken)
 
 
 def _plan_weekly(
-    connection: Connection, rooms: Rooms, occurrence: weekly.Occurrence, now: datetime
+    connection: Connection, rooms: Rooms, occurrence: weekly.Occurrence, templates: str, now: datetime
 ) -> int | None:
-    templates = approval.templates_hash(rooms.settings)
     for approved in approval.waiting(connection, templates, at=occurrence.at, now=now):
         try:
             campaign = campaigns.create(
@@ -132,27 +146,35 @@ def _plan_weekly(
     return None
 
 
-def _move_local(connection: Connection, rooms: Rooms, now: datetime) -> None:
-    rows = connection.execute(
-        select(campaign_table.c.id, campaign_table.c.issue_id, campaign_table.c.occurrence_id)
-        .join(occurrences, occurrences.c.id == campaign_table.c.occurrence_id)
-        .where(campaign_table.c.status == CampaignStatus.SCHEDULED, occurrences.c.at > now)
-    ).all()
-    for row in rows:
-        planned = timing.of(connection, row.id)
-        if planned is None or not planned.is_local:
-            continue
-        times = schedule.zone_times(
-            connection,
-            campaigns.audience(connection, row.id),
-            planned.civil,
-            issue_id=row.issue_id,
-            settings=rooms.settings,
-            default_zone=planned.zone,
-            leaves=rooms.leaves(connection),
-            now=now,
-        )
-        schedule.move_local(connection, row.occurrence_id, times, now)
+def _is_day_over(rooms: Rooms, now: datetime) -> bool:
+    with rooms.database.reader() as connection:
+        last = heartbeats.last(connection, LOCAL_BEAT)
+    return last is None or not now - LOCAL_EVERY < last <= now
+
+
+def _local_times(rooms: Rooms, now: datetime) -> LocalTimes:
+    """When the readers of each campaign at their own time get it, as their zones are today."""
+    with rooms.database.reader() as connection:
+        if identity.stranger(connection, rooms.home) is not None:
+            return {}
+        return {
+            local.occurrence_id: schedule.zone_times(
+                connection,
+                local.audience,
+                local.civil,
+                issue_id=local.issue_id,
+                settings=rooms.settings,
+                default_zone=local.zone,
+                leaves=rooms.leaves(connection),
+                now=now,
+            )
+            for local in schedule.pending_local(connection, now)
+        }
+
+
+def _move_local(connection: Connection, times: LocalTimes, now: datetime) -> None:
+    for occurrence_id, of_zones in times.items():
+        schedule.move_local(connection, occurrence_id, of_zones, now)
 
 
 def _freeze(rooms: Rooms, campaign: int) -> bool:

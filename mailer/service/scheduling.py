@@ -42,11 +42,14 @@ class When:
 def when(rooms: Rooms, planned: PlannedCampaign, at: str, zone: str | None, *, is_local: bool) -> When:
     """What a person means by a time. Raises NewsletterError for a past one, or one outside the hours."""
     instant = resolve(civil_of(at), zone_of(zone) if zone else rooms.settings.zone)
+    if is_local:
+        closed = windows.why_civil_closed(rooms.settings, instant.civil)
+        if closed:
+            raise _closed(rooms, resolve(instant.civil, rooms.settings.zone), closed)
+        return _local(rooms, planned, instant)
     closed = windows.why_closed(rooms.settings, instant.at)
     if closed:
         raise _closed(rooms, instant, closed)
-    if is_local:
-        return _local(rooms, planned, instant)
     if instant.at <= rooms.now():
         raise _past(rooms, planned, instant)
     return When(instant, instant.at, False, (instant.remark,) if instant.remark else ())
@@ -166,7 +169,7 @@ def mark(rooms: Rooms, issue: Issue, kind: MarkKind) -> dict[str, Any]:
                 connection, issue_id=stored.issue_id, revision_id=stored.revision_id, approval_id=number
             )
             if campaign is None:
-                campaign = _take_the_week(connection, rooms, stored.issue_id, now)
+                campaign = _take_the_week(connection, rooms, stored.issue_id, templates, now)
         state = standing.status(connection, campaign) if campaign is not None else None
     if state is not None and state.revision != issue.revision:
         campaign = state = None  # it is being prepared with what was approved before
@@ -183,11 +186,13 @@ def mark(rooms: Rooms, issue: Issue, kind: MarkKind) -> dict[str, Any]:
     }
 
 
-def _take_the_week(connection: Connection, rooms: Rooms, issue_id: int, now: datetime) -> int | None:
+def _take_the_week(
+    connection: Connection, rooms: Rooms, issue_id: int, templates: str, now: datetime
+) -> int | None:
     """Let an approved issue take the weekly time at once, if it is the next one; the campaign."""
     if identity.stranger(connection, rooms.home) is not None:
         return None
-    due.take_weekly(connection, rooms, now)
+    due.take_weekly(connection, rooms, templates, now)
     return campaigns.unfinished(connection, issue_id)
 
 

@@ -75,6 +75,10 @@ def start(rooms: Rooms, planned: PlannedCampaign) -> int:
     issue = require_stored(planned.of_issue)
     try:
         with rooms.database.ledger() as connection:
+            # Whoever looked before somebody else's campaign was made asked for that very one.
+            other = campaigns.made_since(connection, issue.issue_id, planned.newest, planned.audience)
+            if other is not None:
+                raise UnfinishedCampaign(other)
             campaign = campaigns.create(
                 connection,
                 issue_id=issue.issue_id,
@@ -85,11 +89,11 @@ def start(rooms: Rooms, planned: PlannedCampaign) -> int:
                 approval_id=approval_of(connection, rooms, planned.of_issue),
                 created_by=due.person(),
             )
-    except UnfinishedCampaign as other:
+    except UnfinishedCampaign as refusal:
         # Somebody pressed at the same moment: one campaign, worked on by both.
-        require_same_audience(rooms, other.campaign, planned.audience)
-        wait_until_frozen(rooms, other.campaign)
-        return other.campaign
+        require_same_audience(rooms, refusal.campaign, planned.audience)
+        wait_until_frozen(rooms, refusal.campaign)
+        return refusal.campaign
     reach(Point.CAMPAIGN_MADE)
     _freeze(rooms, campaign)
     return campaign

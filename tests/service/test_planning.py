@@ -7,8 +7,9 @@ import pytest
 from mailer.config import Settings
 from mailer.database import Database
 from mailer.delivery import campaigns, lateness, standing
+from mailer.delivery.audience import Audience
 from mailer.models import CampaignStatus
-from mailer.service import sending, stopping, ticking
+from mailer.service import composition, sending, stopping, ticking
 from subscribers.errors import NewsletterError
 from tests.delivery.steps import ledger, work
 from tests.service.planned_site import PlannedSite
@@ -90,6 +91,56 @@ def test_a_time_outside_the_hours_for_sending_is_refused_with_the_next_open_one(
     with pytest.raises(NewsletterError, match=r"\[schedule\] weekdays") as refusal:
         planned.plan("2026-04-10 07:30")
     assert '--at "2026-04-13 09:00"' in (refusal.value.cure or "")
+
+
+def test_who_looked_before_a_campaign_was_made_joins_it_even_when_it_is_over(planned: PlannedSite) -> None:
+    first, second = (composition.plan(planned.rooms, planned.issue(), Audience()) for _ in range(2))
+    campaign = sending.start(planned.rooms, first)
+    work(planned.site, planned.provider)
+    assert planned.status(campaign).status == CampaignStatus.FINISHED
+    assert sending.start(planned.rooms, second) == campaign
+    assert planned.every_status() == ["finished"]
+
+
+def test_a_cancelled_campaign_is_joined_by_nobody(planned: PlannedSite) -> None:
+    first, second = (composition.plan(planned.rooms, planned.issue(), Audience()) for _ in range(2))
+    stopping.cancel(planned.rooms, sending.start(planned.rooms, first))
+    sending.start(planned.rooms, second)
+    assert planned.every_status() == ["cancelled", "sending"]
+
+
+def test_a_time_in_each_readers_own_zone_is_held_against_the_hours_as_a_civil_time(
+    planned: PlannedSite,
+) -> None:
+    planned.set_zones("Asia/Tokyo", None, "America/New_York")
+    planned.configure("schedule", weekdays=("fri",), hours="07:00-08:00")
+    assert planned.when("2026-04-10 07:30", is_local=True).is_local
+    with pytest.raises(NewsletterError, match=r"\[schedule\] hours") as refusal:
+        planned.when("2026-04-10 08:30", is_local=True)
+    assert '--at "2026-04-17 07:00"' in (refusal.value.cure or "")
+    # Elsewhere than in the newsletter's zone it is another hour, and the civil time the same.
+    assert planned.when("2026-04-10 07:30", zone="America/New_York", is_local=True).is_local
+
+
+@pytest.mark.parametrize("seen_at", ["2026-04-09 12:00", "2026-04-10 06:50"])
+def test_hours_that_close_a_planned_time_pause_its_campaign_before_it(
+    planned: PlannedSite, seen_at: str
+) -> None:
+    campaign = planned.plan("2026-04-10 07:30")
+    planned.move_to(seen_at)
+    if "06:50" in seen_at:
+        assert planned.tick() == [campaign], "it is frozen before the hours are changed"
+    planned.configure("schedule", holidays=("2026-04-10",))
+    planned.tick()
+    state = planned.status(campaign)
+    assert state.status == CampaignStatus.PAUSED
+    assert "2026-04-10 is one of [schedule] holidays" in (state.pause_reason or "")
+    planned.tick_until("2026-04-10 12:00")
+    assert planned.provider.taken == []
+    planned.configure("schedule", holidays=())
+    stopping.resume(planned.rooms, campaign)
+    planned.tick_until("2026-04-10 12:30", every=MINUTE * 5)
+    assert ledger(planned.site, campaign) == ("finished", 0, 3, 0, 0, 0)
 
 
 def test_an_issue_has_one_campaign_however_often_it_is_planned(planned: PlannedSite) -> None:
@@ -310,6 +361,52 @@ def test_a_zone_whose_time_is_too_long_ago_is_named_with_its_people(planned: Pla
     planned.move_to("2026-04-10 07:00")
     with pytest.raises(NewsletterError, match=r"^in Asia/Tokyo \(2 readers\): .* more than 6h ago"):
         planned.plan("2026-04-10 07:30", is_local=True)
+
+
+def test_a_zone_that_is_too_late_waits_for_a_person_and_the_others_go_on_time(planned: PlannedSite) -> None:
+    planned.set_zones("Asia/Tokyo", None, "America/New_York")
+    campaign = planned.plan("2026-04-10 07:30", is_local=True)
+    planned.clock.now = planned.at("2026-04-10 07:28", "Asia/Tokyo")
+    planned.tick()
+    planned.move_to("2026-04-10 07:31")  # Tokyo's time is seven hours ago
+    planned.tick()
+    work(planned.site, planned.provider)
+    assert ledger(planned.site, campaign) == ("sending", 2, 1, 0, 0, 0)
+    planned.clock.now = planned.at("2026-04-10 07:31", "America/New_York")
+    work(planned.site, planned.provider)
+    assert ledger(planned.site, campaign) == ("missed", 1, 2, 0, 0, 0)
+    assert stopping.is_late(planned.rooms, campaign)
+    stopping.resume(planned.rooms, campaign, even_late=True)
+    work(planned.site, planned.provider)
+    assert ledger(planned.site, campaign) == ("finished", 0, 3, 0, 0, 0)
+
+
+def test_zones_slept_through_after_another_one_went_are_not_sent_to_by_themselves(
+    planned: PlannedSite,
+) -> None:
+    planned.set_zones("Asia/Tokyo", None, "America/New_York")
+    campaign = planned.plan("2026-04-10 07:30", is_local=True)
+    planned.clock.now = planned.at("2026-04-10 07:30", "Asia/Tokyo")
+    planned.tick()
+    work(planned.site, planned.provider)
+    planned.move_to("2026-04-12 19:30")
+    planned.tick()
+    work(planned.site, planned.provider)
+    assert ledger(planned.site, campaign) == ("missed", 2, 1, 0, 0, 0)
+
+
+def test_the_first_zone_of_a_local_campaign_is_looked_for_when_a_process_starts(
+    planned: PlannedSite, caplog: pytest.LogCaptureFixture
+) -> None:
+    planned.tick()
+    campaign = planned.plan("2026-04-12 07:30", is_local=True)
+    planned.set_zones("Asia/Tokyo", None, None)
+    planned.tick()
+    planned.start()
+    due = planned.status(campaign).due
+    assert due is not None
+    assert due.at == planned.at("2026-04-12 07:30", "Asia/Tokyo")
+    assert "begins at 2026-04-11 22:30 UTC now, it was at 2026-04-12 05:30" in caplog.text
 
 
 def test_the_first_zone_of_a_local_campaign_is_looked_for_every_day(planned: PlannedSite) -> None:

@@ -293,3 +293,37 @@ def test_the_hour_that_clocks_change_in_is_one_occurrence_and_one_campaign(
     assert weekly.states()[sunday] == "done"
     assert ledger(weekly.site, campaign) == ("finished", 0, 3, 0, 0, 0)
     assert len(weekly.every_status()) == 1
+
+
+def test_a_site_that_wakes_up_just_after_a_weekly_time_sends_that_week(weekly: PlannedSite) -> None:
+    slugs = ("week-01", "week-02", "week-03")
+    for slug in slugs[1:]:
+        weekly.add_issue(slug)
+    for slug in slugs:
+        weekly.approve(slug)
+    weekly.tick_until("2026-04-10 08:00", every=timedelta(minutes=10))
+    weekly.tick()
+    weekly.move_to("2026-04-24 07:35")
+    weekly.tick_until("2026-04-24 07:45", every=timedelta(minutes=1))
+    weekly.tick()
+    assert weekly.states() == {
+        FRIDAY: "done",
+        NEXT_FRIDAY: "missed",
+        "2026-04-24 07:30": "done",
+        "2026-05-01 07:30": "pending",
+    }
+    assert [weekly.letters(weekly.issue(slug)) for slug in slugs] == [3, 0, 3]
+
+
+def test_weeks_that_nobody_was_awake_for_are_told_and_are_few(weekly: PlannedSite) -> None:
+    weekly.move_to("2026-04-26 12:00")
+    weekly.tick()
+    assert weekly.states() == {
+        FRIDAY: "skipped",
+        NEXT_FRIDAY: "skipped",
+        "2026-04-24 07:30": "skipped",
+        "2026-05-01 07:30": "pending",
+    }
+    weekly.move_to("2036-04-26 12:00")
+    weekly.tick()
+    assert len(weekly.states()) == 4 + 4 + 1
