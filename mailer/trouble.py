@@ -1,6 +1,6 @@
 """Trouble with the database that ends without us: no room on the disk, a lock, a server that is away."""
 
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, OperationalError
 
 # SQLSTATE classes of PostgreSQL: no room or memory, somebody else's lock, a server that goes or is gone.
 _NO_ROOM, _LOCKED, _AWAY = ("53",), ("55P", "40"), ("08", "57P")
@@ -16,7 +16,9 @@ def passing_trouble(error: BaseException) -> str | None:
         return "the database could not be written: there is no room left. Make room on its disk."
     if is_locked(error):
         return "the database was locked by another program for a long time. End what keeps it."
-    if error.connection_invalidated or state.startswith(_AWAY):
+    # The driver of a server names no state where no server answered.
+    is_unanswered = type(error.orig).__module__.startswith("psycopg") and isinstance(error, OperationalError)
+    if error.connection_invalidated or state.startswith(_AWAY) or (is_unanswered and not state):
         return "the database server is away. Start it, or mend the way to it."
     return None
 

@@ -13,6 +13,7 @@ import structlog
 from mailer.delivery import freeze
 from mailer.service import due, identity, keeping, outgoing
 from mailer.service.rooms import Rooms
+from mailer.trouble import passing_trouble
 
 # A planned campaign is frozen minutes ahead of its time, so that this is soon enough for all.
 TICK_SECONDS = 15.0
@@ -69,7 +70,11 @@ def tick(rooms: Rooms, now: datetime) -> None:
         try:
             step.run(rooms, now)
         except Exception as error:  # a full disk, a locked database: the next tick tries again
-            log.exception("step failed", step=step.name, error=type(error).__name__)
+            trouble = passing_trouble(error)
+            if trouble is not None:
+                log.warning("step failed; the next tick tries again", step=step.name, trouble=trouble)
+            else:
+                log.exception("step failed", step=step.name, error=type(error).__name__)
 
 
 def at_start(rooms: Rooms) -> None:

@@ -29,6 +29,7 @@ from mailer.tables import deliveries, events, links, subscribers
 from mailer.tracking.agents import judge_agent
 from mailer.tracking.log import LogKeeper
 from mailer.tracking.verdicts import CLICK, HEAD_RULE, HEAD_WINDOW, HIT_KINDS, OPEN
+from mailer.trouble import passing_trouble
 
 # Hits of one transaction: a few milliseconds of lock.
 GROUP_ROWS = 1_000
@@ -138,8 +139,12 @@ class HitWriter:
                 continue
             try:
                 landings = self._land([hit for hit, _, _ in group])
-            except Exception:  # a fault in one group must not leave every later reader waiting
-                log.exception("a group of hits failed")
+            except Exception as error:  # a fault in one group must not leave every later reader waiting
+                trouble = passing_trouble(error)
+                if trouble is not None:
+                    log.warning("a group of hits was lost", hits=len(group), trouble=trouble)
+                else:
+                    log.exception("a group of hits failed")
                 landings = [Landing(None, False) for _ in group]
             self._answer(group, landings)
             self._keeper.wrote(len(group))
