@@ -162,7 +162,7 @@ def doubt(connection: Connection, chunk_id: int, now: datetime, deadline: timede
         return
     if _ids(connection, now) + _replacements(connection, now) >= IDS_MAX:
         return
-    _want_cancelled(connection, row.id, now, deadline)
+    want_cancelled(connection, row.id, now, deadline)
 
 
 def withdraw(connection: Connection, campaign_id: int, now: datetime, deadline: timedelta) -> int:
@@ -174,10 +174,11 @@ def withdraw(connection: Connection, campaign_id: int, now: datetime, deadline: 
             fences.c.send_at >= now + FENCE_ENDS,
         )
     ).scalars()
-    return sum(_want_cancelled(connection, fence_id, now, deadline) for fence_id in ids.all())
+    return sum(want_cancelled(connection, fence_id, now, deadline) for fence_id in ids.all())
 
 
-def _want_cancelled(connection: Connection, fence_id: int, now: datetime, deadline: timedelta) -> bool:
+def want_cancelled(connection: Connection, fence_id: int, now: datetime, deadline: timedelta) -> bool:
+    """Let one fence be cancelled, once no call behind it can be under way; False: it is not open."""
     changed = connection.execute(
         update(fences)
         .where(fences.c.id == fence_id, fences.c.state == FenceState.OPEN)

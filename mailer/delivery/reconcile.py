@@ -218,7 +218,8 @@ def resolve(connection: Connection, campaign_id: int, decision: Decision, now: d
     if decision == "sent":
         _accept(connection, held, SAID)
     elif decision == "drop":
-        _drop(connection, held)
+        for ids in portions(held):
+            _drop(connection, ids)
     else:
         _require_no_cancel(connection, campaign_id, held)
         let_go_again(connection, campaign_id, held)
@@ -229,8 +230,8 @@ def resolve(connection: Connection, campaign_id: int, decision: Decision, now: d
 
 def _require_no_cancel(connection: Connection, campaign_id: int, held: Sequence[int]) -> None:
     cancelling = exists().where(fences.c.id == chunks.c.fence_id, fences.c.state == FenceState.CANCELLING)
-    found = connection.execute(select(chunks.c.id).where(chunks.c.id.in_(held), cancelling).limit(1))
-    if found.first() is not None:
+    asked = (select(chunks.c.id).where(chunks.c.id.in_(ids), cancelling).limit(1) for ids in portions(held))
+    if any(connection.execute(each).first() is not None for each in asked):
         raise NewsletterError(
             f"letters of campaign {campaign_id} are being taken back from SendGrid at this moment, and then "
             "go again by themselves.",
@@ -250,19 +251,23 @@ def let_go_again(connection: Connection, campaign_id: int, held: Sequence[int]) 
         )
     if not reopen(connection, campaign_id):
         require_no_other(connection, row.issue_id, campaign_id)
-    _hand(connection, held, Handover.HELD, Handover.WAITING)
-    changed = connection.execute(
-        update(chunks)
-        .where(chunks.c.id.in_(held), chunks.c.state == ChunkState.UNCERTAIN)
-        .values(state=ChunkState.WAITING, owner=None, lease_until=None)
-    )
-    return changed.rowcount
+    again = 0
+    for ids in portions(held):
+        _hand(connection, ids, Handover.HELD, Handover.WAITING)
+        again += connection.execute(
+            update(chunks)
+            .where(chunks.c.id.in_(ids), chunks.c.state == ChunkState.UNCERTAIN)
+            .values(state=ChunkState.WAITING, owner=None, lease_until=None)
+        ).rowcount
+    return again
 
 
 def _accept(connection: Connection, chunk_ids: Sequence[int], because: str) -> int:
     """uncertain -> accepted; waiting too where an earlier call may have passed. The reason is kept."""
-    if not chunk_ids:
-        return 0
+    return sum(_accept_some(connection, ids, because) for ids in portions(chunk_ids))
+
+
+def _accept_some(connection: Connection, chunk_ids: Sequence[int], because: str) -> int:
     doubtful = exists().where(
         attempts.c.chunk_id == chunks.c.id,
         attempts.c.outcome.in_((AttemptOutcome.UNCERTAIN, AttemptOutcome.ACCEPTED)),

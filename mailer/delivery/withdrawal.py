@@ -20,8 +20,9 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection, and_, exists, func, literal, or_, select, update
 
 from mailer.delivery.campaigns import CANCELLED, finish_if_done, pause_if_sending, withhold_if_cancelled
-from mailer.delivery.fences import HANDED, LIVE, withdraw
-from mailer.delivery.timing import FENCE_GIVEN_UP
+from mailer.delivery.fences import HANDED, LIVE, want_cancelled, withdraw
+from mailer.delivery.reconcile import portions
+from mailer.delivery.timing import FENCE_ENDS, FENCE_GIVEN_UP
 from mailer.models import (
     DROPPED,
     AttemptOutcome,
@@ -38,6 +39,8 @@ from subscribers.models import UTCTime
 # What says only that SendGrid has a call.
 RECEIPTS = frozenset(("processed", "dropped"))
 _RECEIPT_FATES = (Fate.PROCESSED, Fate.PROVIDER_DROPPED)
+# The longest that `[sendgrid] deadline_seconds` may be.
+LONGEST_DEADLINE = timedelta(seconds=170)
 WENT_ANYWAY = "; cancelled, and an event shows that it went"
 
 
@@ -96,22 +99,27 @@ def cancelled(connection: Connection, fence_id: int, now: datetime) -> bool:
     if changed is None:
         return False
     reach(Point.WITHDRAWING)
-    _move(connection, handed, ChunkState.WAITING, Handover.WAITING)
-    connection.execute(
-        update(attempts)
-        .where(
-            attempts.c.chunk_id.in_(handed),
-            attempts.c.fence_id == fence_id,
-            or_(
-                attempts.c.outcome.is_(None),
-                attempts.c.outcome.in_((AttemptOutcome.ACCEPTED, AttemptOutcome.UNCERTAIN)),
-            ),
+    status = select(campaigns.c.status).where(campaigns.c.id == changed.campaign_id)
+    if connection.execute(status).scalar_one() == CampaignStatus.CANCELLED:
+        _move(connection, handed, ChunkState.WITHHELD, Handover.WITHHELD, CANCELLED)
+    else:
+        _move(connection, handed, ChunkState.WAITING, Handover.WAITING)
+    for ids in portions(handed):
+        connection.execute(
+            update(attempts)
+            .where(
+                attempts.c.chunk_id.in_(ids),
+                attempts.c.fence_id == fence_id,
+                or_(
+                    attempts.c.outcome.is_(None),
+                    attempts.c.outcome.in_((AttemptOutcome.ACCEPTED, AttemptOutcome.UNCERTAIN)),
+                ),
+            )
+            .values(
+                outcome=AttemptOutcome.WITHDRAWN,
+                ended_at=func.coalesce(attempts.c.ended_at, literal(now, UTCTime())),
+            )
         )
-        .values(
-            outcome=AttemptOutcome.WITHDRAWN,
-            ended_at=func.coalesce(attempts.c.ended_at, literal(now, UTCTime())),
-        )
-    )
     withhold_if_cancelled(connection, changed.campaign_id)
     finish_if_done(connection, changed.campaign_id, now)
     return True
@@ -138,52 +146,64 @@ def give_up(connection: Connection, fence_id: int, now: datetime) -> None:
     went = _went(connection, ids)
     _move(connection, [number for number in ids if number not in went], ChunkState.UNCERTAIN, Handover.HELD)
     _move(connection, sorted(went), ChunkState.ACCEPTED, Handover.ACCEPTED)
-    connection.execute(
-        update(attempts)
-        .where(attempts.c.chunk_id.in_(ids), attempts.c.fence_id == fence_id)
-        .where(
-            or_(
-                attempts.c.outcome.is_(None),
-                attempts.c.outcome.in_((AttemptOutcome.ACCEPTED, AttemptOutcome.WITHDRAWN)),
+    for some in portions(ids):
+        connection.execute(
+            update(attempts)
+            .where(attempts.c.chunk_id.in_(some), attempts.c.fence_id == fence_id)
+            .where(
+                or_(
+                    attempts.c.outcome.is_(None),
+                    attempts.c.outcome.in_((AttemptOutcome.ACCEPTED, AttemptOutcome.WITHDRAWN)),
+                )
+            )
+            .values(
+                outcome=AttemptOutcome.UNCERTAIN,
+                ended_at=func.coalesce(attempts.c.ended_at, literal(now, UTCTime())),
+                detail=attempts.c.detail + "; nobody knows whether it was cancelled",
             )
         )
-        .values(
-            outcome=AttemptOutcome.UNCERTAIN,
-            ended_at=func.coalesce(attempts.c.ended_at, literal(now, UTCTime())),
-            detail=attempts.c.detail + "; nobody knows whether it was cancelled",
-        )
-    )
 
 
 def _went(connection: Connection, chunk_ids: Iterable[int]) -> set[int]:
     """Those of these chunks of which an event says that a letter went."""
-    ids = list(chunk_ids)
-    if not ids:
-        return set()
-    found = connection.execute(
-        select(deliveries.c.chunk_id)
-        .where(deliveries.c.chunk_id.in_(ids), deliveries.c.fate.not_in((Fate.NONE, *_RECEIPT_FATES)))
-        .distinct()
-    )
-    return set(found.scalars())
+    found: set[int] = set()
+    for ids in portions(list(chunk_ids)):
+        seen = (
+            select(deliveries.c.chunk_id)
+            .where(deliveries.c.chunk_id.in_(ids), deliveries.c.fate.not_in((Fate.NONE, *_RECEIPT_FATES)))
+            .distinct()
+        )
+        found.update(connection.execute(seen).scalars())
+    return found
 
 
-def _move(connection: Connection, chunk_ids: list[int], state: ChunkState, handover: Handover) -> None:
+def _move(
+    connection: Connection,
+    chunk_ids: Sequence[int],
+    state: ChunkState,
+    handover: Handover,
+    reason: str | None = None,
+) -> None:
     """Give chunks that were handed over another state, and their letters; a receipt is forgotten with it."""
-    connection.execute(
-        update(chunks).where(chunks.c.id.in_(chunk_ids)).values(state=state, owner=None, lease_until=None)
-    )
-    ours = deliveries.c.chunk_id.in_(chunk_ids)
-    connection.execute(
-        update(deliveries)
-        .where(ours, deliveries.c.handover.in_((Handover.ACCEPTED, Handover.HELD, Handover.WAITING)))
-        .values(handover=handover)
-    )
-    connection.execute(
-        update(deliveries)
-        .where(ours, deliveries.c.fate.in_(_RECEIPT_FATES), deliveries.c.handover != Handover.ACCEPTED)
-        .values(fate=Fate.NONE, fate_at=None)
-    )
+    out = {} if reason is None else {"withheld": chunks.c.recipients - chunks.c.rejected}
+    why = {} if reason is None else {"reason": reason}
+    for ids in portions(chunk_ids):
+        connection.execute(
+            update(chunks)
+            .where(chunks.c.id.in_(ids))
+            .values(state=state, owner=None, lease_until=None, **out)
+        )
+        ours = deliveries.c.chunk_id.in_(ids)
+        connection.execute(
+            update(deliveries)
+            .where(ours, deliveries.c.handover.in_((Handover.ACCEPTED, Handover.HELD, Handover.WAITING)))
+            .values(handover=handover, **why)
+        )
+        connection.execute(
+            update(deliveries)
+            .where(ours, deliveries.c.fate.in_(_RECEIPT_FATES), deliveries.c.handover != Handover.ACCEPTED)
+            .values(fate=Fate.NONE, fate_at=None)
+        )
 
 
 # -- what events say of it --------------------------------------------------------------------------
@@ -227,13 +247,46 @@ def went_anyway(connection: Connection, attempt_ids: Collection[str], now: datet
         )
         give_up(connection, row.fence_id, now)
         _keep_the_place(connection, row.fence_id)
+        twice = _stop_the_second(connection, row.fence_id, now)
         pause_if_sending(
             connection,
             row.campaign_id,
-            "SendGrid delivered letters of a call that it had cancelled. What might go twice is held; "
+            "SendGrid delivered letters of a call that it had cancelled. "
+            + (f"{twice:,} may go twice: it is too late to take them back. " if twice else "")
+            + "What else might go twice is held, or is being taken back and then held; "
             f"decide with 'mailer resolve {row.campaign_id}', then resume.",
         )
     return len(rows)
+
+
+def _stop_the_second(connection: Connection, fence_id: int, now: datetime) -> int:
+    """Take back what was handed over again since this fence was cancelled; letters beyond reach."""
+    was_behind = exists().where(
+        attempts.c.chunk_id == chunks.c.id,
+        attempts.c.fence_id == fence_id,
+        attempts.c.outcome == AttemptOutcome.WITHDRAWN,
+    )
+    rows = connection.execute(
+        select(
+            fences.c.id,
+            fences.c.state,
+            fences.c.send_at,
+            func.sum(chunks.c.recipients - chunks.c.rejected - chunks.c.withheld).label("letters"),
+        )
+        .select_from(chunks)
+        .outerjoin(fences, fences.c.id == chunks.c.fence_id)
+        .where(chunks.c.state.in_(HANDED), was_behind)
+        .where(or_(fences.c.id.is_(None), fences.c.id != fence_id))
+        .group_by(fences.c.id, fences.c.state, fences.c.send_at)
+    ).all()
+    twice = 0
+    for row in rows:
+        is_open = row.state == FenceState.OPEN and now <= row.send_at - FENCE_ENDS
+        if is_open and want_cancelled(connection, row.id, now, LONGEST_DEADLINE):
+            continue
+        if row.state != FenceState.CANCELLING:
+            twice += int(row.letters)
+    return twice
 
 
 def _keep_the_place(connection: Connection, fence_id: int) -> None:
