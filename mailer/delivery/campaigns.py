@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, exists, func, insert, select, update
+from sqlalchemy import Connection, and_, bindparam, exists, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from mailer.delivery.audience import Audience
@@ -270,12 +270,21 @@ def finish_if_done(connection: Connection, campaign_id: int, now: datetime) -> b
 
 
 def finish_all_done(connection: Connection, now: datetime) -> None:
-    """sending -> finished for every campaign without work left: an event may have taken the last of it."""
-    has_open = exists().where(chunks.c.campaign_id == campaigns.c.id, chunks.c.state.in_(WITH_WORK))
+    """sending -> finished for every campaign without work left: an event may have taken the last of it.
+
+    paused too, where nothing is in doubt either: there is nothing to go on with, nor to decide.
+    """
+    of_it = chunks.c.campaign_id == campaigns.c.id
+    has_open = exists().where(of_it, chunks.c.state.in_(WITH_WORK))
+    has_doubts = exists().where(of_it, chunks.c.state == ChunkState.UNCERTAIN)
+    is_frozen_pause = and_(
+        campaigns.c.status == CampaignStatus.PAUSED, campaigns.c.frozen_at.is_not(None), ~has_doubts
+    )
     connection.execute(
         update(campaigns)
-        .where(campaigns.c.status == CampaignStatus.SENDING, ~has_open, ~_HAS_LIVE_FENCE)
-        .values(status=CampaignStatus.FINISHED, finished_at=now)
+        .where(or_(campaigns.c.status == CampaignStatus.SENDING, is_frozen_pause))
+        .where(~has_open, ~_HAS_LIVE_FENCE)
+        .values(status=CampaignStatus.FINISHED, finished_at=now, pause_reason=None)
     )
 
 

@@ -1,4 +1,4 @@
-"""A cancelled call that went all the same: its second copy is stopped, or owned up to."""
+"""The end of what SendGrid kept: taken back, gone although cancelled, or over while the campaign pauses."""
 
 from datetime import timedelta
 from typing import Any
@@ -87,3 +87,17 @@ def test_what_is_taken_back_with_its_campaign_is_withheld_at_once(site: Site) ->
         seen += connection.execute(select(deliveries.c.reason)).scalars()
     assert seen == ["cancelled"] * 6
     assert ledger(site, campaign_id) == ("cancelled", 0, 0, 0, 6, 0)
+
+
+def test_a_paused_campaign_of_which_everything_went_is_over_at_its_time(site: Site) -> None:
+    campaign_id = fenced(site, 6, slots=1)
+    provider = Provider()
+    work(site, provider)
+    with site.database.ledger() as connection:
+        campaigns.pause(connection, campaign_id)
+    until(site, provider, AT - timedelta(seconds=1))
+    assert site.status(campaign_id).status == "paused"  # it can still be taken back
+    until(site, provider, AT)
+    work(site, provider)
+    assert ledger(site, campaign_id) == ("finished", 0, 6, 0, 0, 0)
+    assert site.status(campaign_id).pause_reason is None
