@@ -209,8 +209,8 @@ def _calendar(connection: Connection, wanted: ColumnElement[bool]) -> Sequence[A
     ).all()
 
 
-def _silent(connection: Connection, patience: timedelta, now: datetime) -> Iterator[Trouble]:
-    """Letters went, and nothing has come back since."""
+def unanswered_since(connection: Connection, patience: timedelta, now: datetime) -> datetime | None:
+    """When letters went of which nothing has come back for so long; None when all is well."""
     heard = last_heard(connection)
     went = func.coalesce(fences.c.send_at, attempts.c.ended_at)
     unanswered = (
@@ -221,8 +221,13 @@ def _silent(connection: Connection, patience: timedelta, now: datetime) -> Itera
     )
     if heard is not None:
         unanswered = unanswered.where(attempts.c.started_at > heard - FENCE_AHEAD, went > heard + BEAT_SLACK)
-    since = connection.execute(unanswered).scalar()
-    if since is not None and since <= now - patience:
+    since: datetime | None = connection.execute(unanswered).scalar()
+    return since if since is not None and since <= now - patience else None
+
+
+def _silent(connection: Connection, patience: timedelta, now: datetime) -> Iterator[Trouble]:
+    since = unanswered_since(connection, patience, now)
+    if since is not None:
         yield Trouble(
             Kind.WEBHOOK_SILENT,
             "",

@@ -19,18 +19,17 @@ from mailer.config_tables import duration_of
 from mailer.database import newest_schema
 from mailer.delivery import civil
 from mailer.house_models import ScheduleKind
-from mailer.models import AttemptOutcome, CampaignStatus, ChunkState
+from mailer.insight import troubles
+from mailer.models import CampaignStatus, ChunkState
 from mailer.service import identity
 from mailer.service.rooms import Rooms
-from mailer.tables import attempts, campaigns, chunks, schedules
+from mailer.tables import campaigns, chunks, schedules
 from mailer.tracking import heartbeats
 from subscribers import leavers
 
 Level = Literal["ok", "warning", "error"]
 
 WAL_LARGE_BYTES = 64 * 1024 * 1024
-# A tick comes every 15 seconds; a minute without one is no accident.
-CLOCK_LATE = timedelta(seconds=60)
 # Who works on a chunk ends before its lease does, and another looks for it at once.
 STUCK_AFTER = timedelta(seconds=60)
 LEAVERS_LATE = timedelta(minutes=5)
@@ -209,34 +208,29 @@ def _chunks(connection: Connection, now: datetime) -> Iterator[Sign]:
 
 def _clock(connection: Connection, rooms: Rooms, now: datetime) -> Sign:
     at = heartbeats.last(connection, heartbeats.TICK)
-    if (at is None or now > at + CLOCK_LATE) and not something_to_send(connection, rooms):
+    if (at is None or now > at + heartbeats.LATE) and not something_to_send(connection, rooms):
         return Sign("clock", "ok", "no clock ticks, and nothing is to be sent")
     cure = "Start 'mailer serve' or 'mailer worker': nothing planned goes without a clock."
     if at is None:
         return Sign("clock", "error", "the clock has never ticked", cure)
-    if at <= now <= at + CLOCK_LATE:
-        return Sign("clock", "ok", f"the clock ticked {_ago(now - at)}")
+    if heartbeats.ticks(connection, now):
+        return Sign("clock", "ok", f"the clock ticked {_ago(max(now - at, timedelta()))}")
     if now < at:
         return Sign("clock", "warning", f"the clock ticked in the future, at {at:%Y-%m-%d %H:%M} UTC", cure)
     return Sign("clock", "error", f"the clock ticked last {_ago(now - at)}", cure)
 
 
 def _webhook(connection: Connection, rooms: Rooms, now: datetime) -> Sign:
-    at = heartbeats.last(connection, heartbeats.WEBHOOK)
-    accepted = connection.execute(
-        select(attempts.c.started_at)
-        .where(attempts.c.outcome == AttemptOutcome.ACCEPTED)
-        .order_by(attempts.c.started_at.desc())
-        .limit(1)
-    ).scalar_one_or_none()
+    at = troubles.last_heard(connection)
     said = "no signed event has come in yet" if at is None else f"a signed event came in {_ago(now - at)}"
-    silent = duration_of(rooms.settings.alerts.webhook_silent)
-    if accepted is None or now - accepted < silent or (at is not None and at >= accepted):
+    patience = duration_of(rooms.settings.alerts.webhook_silent)
+    since = troubles.unanswered_since(connection, patience, now)
+    if since is None:
         return Sign("webhook", "ok", said)
     return Sign(
         "webhook",
         "warning",
-        f"{said}, and letters went {_ago(now - accepted)}",
+        f"{said}, and letters went {_ago(now - since)}",
         "See that SendGrid's event webhook reaches 'serve': 'mailer check --sendgrid'.",
     )
 

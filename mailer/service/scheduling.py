@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection
@@ -19,8 +19,6 @@ from mailer.service.rooms import Rooms
 from mailer.tracking import heartbeats
 from subscribers.errors import NewsletterError
 
-# A clock ticks four times a minute; without a tick for so long nobody's does.
-SILENT_AFTER = timedelta(minutes=3)
 # So many zones are named in a refusal; the others are counted.
 ZONES_NAMED = 12
 
@@ -246,8 +244,7 @@ def _remarks(connection: Connection, rooms: Rooms, rule: tuple[str, str] | None,
         remarks.append(
             f"[schedule] weekly says {said}: it holds when 'mailer serve' or a worker starts anew."
         )
-    last = heartbeats.last(connection, heartbeats.TICK)
-    if last is None or not now - SILENT_AFTER <= last <= now + SILENT_AFTER:
+    if not heartbeats.ticks(connection, now):
         remarks.append("No clock ticks: 'mailer serve' or 'mailer worker' must run for anything to go.")
     return remarks
 

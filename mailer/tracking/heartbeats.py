@@ -10,6 +10,8 @@ from subscribers.tables import upsert
 
 TICK = "tick"
 WEBHOOK = "webhook"
+# A tick comes every 15 seconds; a minute without one is no accident.
+LATE = timedelta(seconds=60)
 
 
 def beat(connection: Connection, name: str, now: datetime, *, every: timedelta) -> bool:
@@ -31,3 +33,9 @@ def beat(connection: Connection, name: str, now: datetime, *, every: timedelta) 
 def last(connection: Connection, name: str) -> datetime | None:
     """When it happened last."""
     return connection.execute(select(heartbeats.c.at).where(heartbeats.c.name == name)).scalar_one_or_none()
+
+
+def ticks(connection: Connection, now: datetime) -> bool:
+    """Whether anybody's clock ticks."""
+    at = last(connection, TICK)
+    return at is not None and now - LATE <= at <= now + CLOCK_SLACK

@@ -15,7 +15,7 @@ from mailer.insight import notices as noted
 from mailer.insight import troubles
 from mailer.models import CampaignStatus
 from mailer.sandbox.server import SandboxServer
-from mailer.service import alerts
+from mailer.service import alerts, health
 from mailer.service.rooms import Rooms
 from mailer.tables import (
     attempts,
@@ -268,6 +268,20 @@ def test_events_of_an_older_version_are_heard_too(site: Site, rooms: Rooms) -> N
     with site.database.ledger() as connection:
         connection.execute(insert(events).values(dedupe_key="sg:1", kind="delivered", **row))
     assert open_now(rooms) == {}
+
+
+def test_health_and_the_notice_agree_on_the_webhook(site: Site, rooms: Rooms) -> None:
+    sent(site)
+    for _ in range(4):
+        with site.database.reader() as connection:
+            signs = {sign.name: sign.level for sign in health.signs_of(connection, rooms, site.clock.now)}
+        assert (signs["webhook"] == "warning") == ("webhook silent" in open_now(rooms))
+        site.clock.now += timedelta(minutes=50)
+    assert "webhook silent" in open_now(rooms)
+    heard(site, site.clock.now)
+    with site.database.reader() as connection:
+        signs = {sign.name: sign.level for sign in health.signs_of(connection, rooms, site.clock.now)}
+    assert (signs["webhook"], open_now(rooms)) == ("ok", {})
 
 
 # -- disk and complaints --------------------------------------------------------------------------
