@@ -114,13 +114,6 @@ def waiting(connection: Connection, templates: str, *, at: datetime, now: dateti
     return [Approved(*row) for row in rows]
 
 
-def templates_of(connection: Connection, approval_id: int) -> str:
-    """The templates' hash that an approval was given for."""
-    return str(
-        connection.execute(select(marks.c.templates_hash).where(marks.c.id == approval_id)).scalar_one()
-    )
-
-
 def states(connection: Connection, templates: str) -> dict[str, str]:
     """What was said of each issue's newest revision: "ready" or "approved", while it holds."""
     other = revisions.alias()

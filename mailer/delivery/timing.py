@@ -8,13 +8,12 @@ Nothing here reads a clock or changes a row.
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from sqlalchemy import Connection, bindparam, select
 
 from mailer.config import Settings
 from mailer.config_tables import duration_of
-from mailer.delivery.civil import CIVIL_FORMAT, resolve
+from mailer.delivery.civil import CIVIL_FORMAT, known_zone, resolve
 from mailer.tables import campaigns, occurrences, schedules
 
 # Letters are handed over behind fences from so long before their time …
@@ -58,11 +57,7 @@ class Timing:
         """When a reader's letter goes."""
         if not self.is_local:
             return self.at
-        try:
-            found = ZoneInfo(zone or self.zone)
-        except (ZoneInfoNotFoundError, ValueError, OSError):
-            found = ZoneInfo(self.zone)
-        return resolve(self.civil, found).at
+        return resolve(self.civil, known_zone(zone or self.zone, self.zone)).at
 
     def fenced_until(self, now: datetime) -> datetime | None:
         """The `send_at` of what is handed over now; None: it goes at once, or may not go yet."""
