@@ -1,6 +1,6 @@
 """The command that sends an issue, at once or at a time."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -19,6 +19,8 @@ EXIT_PAUSED = 1
 
 # Names of lists and segments, as `Mailer.plan` takes them.
 Chosen = Mapping[str, list[str]]
+# What a person agreed to; the number of its campaign.
+Begin = Callable[[], int]
 
 
 def send(
@@ -61,15 +63,15 @@ def send(
             return
         output.warn_if(mailer.closed_now())
         running = mailer.unfinished_campaign(issue)
-        campaign = (
+        begin = (
             _go_on(mailer, running, chosen, yes=yes)
             if running is not None
             else _start(mailer, issue, chosen, yes=yes)
         )
-        _run(mailer, issue, campaign, json=json)
+        _run(mailer, issue, begin, json=json)
 
 
-def _go_on(mailer: "Mailer", running: dict[str, Any], chosen: Chosen, *, yes: bool) -> int:
+def _go_on(mailer: "Mailer", running: dict[str, Any], chosen: Chosen, *, yes: bool) -> Begin:
     """Go on with the campaign that the issue has already."""
     number: int = running["campaign"]
     if any(chosen.values()):
@@ -81,13 +83,13 @@ def _go_on(mailer: "Mailer", running: dict[str, Any], chosen: Chosen, *, yes: bo
     )
     output.say_only_to(mailer.settings.sending.only_to)
     confirm(f"Go on with campaign {number}?", yes=yes)
-    return mailer.continue_campaign(number)
+    return lambda: mailer.continue_campaign(number)
 
 
-def _start(mailer: "Mailer", issue: str, chosen: Chosen, *, yes: bool) -> int:
+def _start(mailer: "Mailer", issue: str, chosen: Chosen, *, yes: bool) -> Begin:
     plan = _looked_at(mailer, issue, chosen)
     confirm(f"Send to {_whom(plan)}?", yes=yes)
-    return mailer.start(plan)
+    return lambda: mailer.start(plan)
 
 
 def _plan(
@@ -161,11 +163,12 @@ def _show_plan(plan: Any) -> None:
             output.warn(f"{edition.label}: {warning}")
 
 
-def _run(mailer: "Mailer", issue: str, campaign: int, *, json: bool) -> None:
-    """Hand over until nothing is left to do, or until stopped; end with the ledger."""
+def _run(mailer: "Mailer", issue: str, begin: Begin, *, json: bool) -> None:
+    """Begin, hand over until nothing is left to do, or until stopped; end with the ledger."""
     from mailer.serving import stopped_by_signals
 
     with stopped_by_signals() as stopped:
+        campaign = begin()
         final = run_with_progress(mailer, campaign, stopped)
     if json:
         output.emit(final)

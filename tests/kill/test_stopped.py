@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import select
 
 from mailer import site as site_files
+from mailer.cli import EXIT_STOPPED
 from mailer.delivery import reconcile
 from mailer.models import ChunkState
 from mailer.sandbox.server import SandboxServer
@@ -83,6 +84,17 @@ def test_a_worker_that_is_told_to_stop_in_a_freeze_ends_well_and_another_goes_on
     program.send(signal.SIGTERM)
     program.send(signal.SIGCONT)
     assert program.wait() == 0
+    here.run(*WORKER)
+    assert here.require_clean().arrived == READERS
+
+
+def test_a_send_that_is_told_to_stop_in_its_freeze_ends_with_the_words_how_to_go_on(here: World) -> None:
+    program = here.start("send", "week-04", "--yes", point=Point.FREEZING, act="stop")
+    until(lambda: stands_still(program))
+    program.send(signal.SIGTERM)
+    program.send(signal.SIGCONT)
+    assert program.wait() == EXIT_STOPPED
+    assert here.state.status == "sending"
     here.run(*WORKER)
     assert here.require_clean().arrived == READERS
 
