@@ -52,16 +52,24 @@ _IN_HAND = select(
 ).where(chunks.c.state.in_((ChunkState.CLAIMED, ChunkState.SUBMITTING)))
 
 
-def expire(connection: Connection, now: datetime, longest: timedelta, deadline: timedelta) -> int:
+def expire(
+    connection: Connection,
+    now: datetime,
+    longest: timedelta,
+    deadline: timedelta,
+    *,
+    asking: str | None = None,
+) -> int:
     """Take over from whoever died: their chunks, by lease or by a process that is gone. How many.
 
-    A lease longer than `longest` was set by a wrong clock, and holds nothing. `deadline`: of a call.
+    A lease longer than `longest` was set by a wrong clock, and holds nothing. `deadline`: of a call. Whoever
+    is `asking` for work has none in hand: what bears their name was broken off (a full disk).
     """
     rows = connection.execute(_IN_HAND).all()
     taken = 0
     for row in rows:
         is_leased = row.lease_until is not None and now < row.lease_until <= now + longest
-        if is_leased and not owners.is_gone(row.owner):
+        if is_leased and row.owner != asking and not owners.is_gone(row.owner):
             continue
         taken += _take(connection, row, now, deadline, GONE)
     return taken

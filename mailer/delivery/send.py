@@ -114,7 +114,7 @@ def run_once(sending: Sending, owner: str, campaign_id: int | None = None) -> St
     """Take over from the dead, care for fences, claim what may go next, and see it to its answer."""
     with sending.database.ledger() as connection:
         now = sending.clock()
-        taken_over = reconcile.expire(connection, now, sending.longest_lease, sending.deadline)
+        taken_over = reconcile.expire(connection, now, sending.longest_lease, sending.deadline, asking=owner)
         # Here, not at some tick: a machine that slept past its time wakes up with its threads first.
         lateness.miss(connection, latest_of(sending.settings), now)
         care_at = None

@@ -115,6 +115,8 @@ def add_campaign(database: Database, issue_id: int, revision_id: int, status: st
                 revision_id=revision_id,
                 status=status,
                 created_at=now,
+                # One that is only planned leaves room for a newer draft.
+                frozen_at=None if status == CampaignStatus.PREPARING else now,
                 audience={},
                 sender={},
                 proven=False,
@@ -154,7 +156,7 @@ def test_a_cancelled_campaign_that_had_begun_closes_the_issue_too(
         imported(SMALL + "\n")
 
 
-@pytest.mark.parametrize("status", ["sending", "paused", "scheduled"])
+@pytest.mark.parametrize("status", ["sending", "paused"])
 def test_an_issue_whose_campaign_got_nothing_out_can_be_freed(
     imported: Any, database: Database, now: datetime, status: str
 ) -> None:
