@@ -6,6 +6,8 @@ BIN := $(VENV)/bin
 EXTRAS ?= dev,postgres
 # Files of tests side by side; what one file shares between its tests is made once.
 SIDE_BY_SIDE := -n auto --maxprocesses 4 --dist loadfile
+# What `make test` repeats on PostgreSQL: the rooms in which the two could differ most. `make test-postgres` takes all.
+ON_BOTH := $(SIDE_BY_SIDE) tests/delivery tests/service tests/test_schema.py tests/test_database.py
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
 .PHONY: demo test test-postgres format bench soak clean
@@ -28,7 +30,7 @@ test: $(VENV)/installed-$(EXTRAS)  ## format, lint, types, tests on SQLite and o
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest $(if $(ARGS),$(ARGS),$(SIDE_BY_SIDE))
-	$(if $(ARGS),,$(BIN)/python -m tests.postgres)
+	$(if $(ARGS),,$(BIN)/python -m tests.postgres $(ON_BOTH))
 
 test-postgres: $(VENV)/installed-$(EXTRAS)  ## the tests that touch a database, on PostgreSQL
 	$(BIN)/python -m tests.postgres $(ARGS)
