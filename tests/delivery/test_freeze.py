@@ -1,7 +1,7 @@
 """Who gets what, decided at one moment: editions, chunks, letters, and reasons for everybody else."""
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -267,23 +267,21 @@ def test_a_freeze_that_died_is_taken_up_after_a_while(site: Site) -> None:
     assert site.status(campaign_id).status == "sending"
 
 
-def test_readers_who_choose_during_the_freeze_get_the_edition_of_their_new_choice(
-    site: Site, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_readers_who_choose_during_the_freeze_get_the_edition_of_their_new_choice(site: Site) -> None:
     person = site.add(("car-t",))
-    prepare = freeze._prepare
-    calls = []
+    now, looks = site.clock.now, []
 
-    def choose_meanwhile(*arguments: Any) -> None:
-        prepare(*arguments)
-        calls.append(1)
-        if len(calls) == 1:
+    def clock() -> datetime:
+        """Looked at when people are staged, and again when the editions are rendered: then somebody chooses."""
+        looks.append(1)
+        if len(looks) == 2:
             with site.database.ledger() as connection:
-                choices.set_choices(connection, person, ("myeloma",), by=ChosenBy.READER, now=site.clock.now)
+                choices.set_choices(connection, person, ("myeloma",), by=ChosenBy.READER, now=now)
+        return now
 
-    monkeypatch.setattr(freeze, "_prepare", choose_meanwhile)
-    site.freeze()
-    assert len(calls) == 2
+    campaign_id = site.create()
+    assert freeze.freeze(site.database, campaign_id, settings=site.settings, leaves=site.leaves, clock=clock)
+    assert len(looks) > 3  # it began again
     assert rows(site, select(editions.c.topics)) == [(["myeloma"],)]
 
 
