@@ -272,7 +272,7 @@ def test_readers_who_choose_during_the_freeze_get_the_edition_of_their_new_choic
     now, looks = site.clock.now, []
 
     def clock() -> datetime:
-        """Looked at when people are staged, and again when the editions are rendered: then somebody chooses."""
+        """Looked at when people are staged, and when the editions are made: then somebody chooses."""
         looks.append(1)
         if len(looks) == 2:
             with site.database.ledger() as connection:
