@@ -8,7 +8,7 @@ from typing import cast
 
 from sqlalchemy import ColumnElement, Table, literal_column, or_
 
-from mailer import house_models, models
+from mailer import event_models, house_models, models
 from subscribers import tables as people
 
 
@@ -20,7 +20,7 @@ issues = _table(models.Issue)
 revisions = _table(models.Revision)
 campaigns = _table(models.Campaign)
 campaign_stories = _table(models.CampaignStory)
-campaign_counts = _table(models.CampaignCount)
+campaign_counts = _table(event_models.CampaignCount)
 editions = _table(models.Edition)
 links = _table(models.Link)
 chunks = _table(models.Chunk)
@@ -28,8 +28,8 @@ attempts = _table(models.Attempt)
 fences = _table(models.Fence)
 deliveries = _table(models.Delivery)
 skips = _table(models.Skip)
-events = _table(models.Event)
-counters = _table(models.Counter)
+events = _table(event_models.Event)
+counters = _table(event_models.Counter)
 test_letters = _table(models.TestLetter)
 
 marks = _table(house_models.Mark)

@@ -29,6 +29,7 @@ CORE = {
     "config_tables",
     "database",
     "dialect",
+    "event_models",
     "house_models",
     "links",
     "listening",

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, Table, create_engine, inspect
 from sqlalchemy.pool import NullPool
 from sqlmodel import SQLModel
 
-from mailer import house_models, models, tables
+from mailer import event_models, house_models, models, tables
 from mailer.database import Database
 from tests import databases
 
@@ -51,7 +51,7 @@ def test_the_catalogue_names_every_table() -> None:
     named = {table.name for table in vars(tables).values() if isinstance(table, Table)}
     ours = {
         of.__tablename__
-        for module in (models, house_models)
+        for module in (event_models, house_models, models)
         for of in vars(module).values()
         if getattr(of, "__module__", "") == module.__name__ and hasattr(of, "__tablename__")
     }

@@ -19,16 +19,8 @@ from sqlalchemy import ColumnElement, Connection, and_, exists, func, or_, selec
 from mailer.delivery import fences as fencing
 from mailer.delivery import owners
 from mailer.delivery.campaigns import finish_if_done, reopen, require_no_other, withhold_if_cancelled
-from mailer.models import (
-    BESIDE_ITS_FATE,
-    DROPPED,
-    AttemptOutcome,
-    CampaignStatus,
-    ChunkState,
-    Fate,
-    FenceState,
-    Handover,
-)
+from mailer.event_models import BESIDE_ITS_FATE
+from mailer.models import DROPPED, AttemptOutcome, CampaignStatus, ChunkState, Fate, FenceState, Handover
 from mailer.tables import attempts, campaigns, chunks, deliveries, editions, events, fences
 from subscribers.errors import NewsletterError
 from subscribers.failpoints import Point, reach

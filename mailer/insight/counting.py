@@ -10,7 +10,8 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, Subquery, case, func, select
 
-from mailer.models import Handover, Verdict
+from mailer.event_models import Verdict
+from mailer.models import Handover
 from mailer.tables import campaign_stories, campaigns, chunks, deliveries, events, links
 from mailer.tables import editions as edition_table
 from subscribers.errors import NotFound

@@ -24,8 +24,9 @@ from sqlalchemy import (
 )
 
 from mailer.config import Settings
+from mailer.event_models import Verdict
 from mailer.measuring import Individual, are_measured
-from mailer.models import ChunkState, Handover, Verdict
+from mailer.models import ChunkState, Handover
 from mailer.tables import (
     campaign_stories,
     campaigns,

@@ -10,8 +10,9 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from mailer.event_models import Verdict
 from mailer.insight import counting
-from mailer.models import Fate, Verdict
+from mailer.models import Fate
 
 # The receiving server took the letter. A complaint proves that too; a later bounce takes it back.
 DELIVERED_FATES = frozenset((Fate.DELIVERED, Fate.COMPLAINED))

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, func, inspect, select, table
 from sqlmodel import SQLModel
 
 # All fill the one metadata.
+import mailer.event_models
 import mailer.house_models
 import mailer.models  # noqa: F401
 import subscribers.models  # noqa: F401

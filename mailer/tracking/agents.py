@@ -10,7 +10,7 @@ from functools import lru_cache
 
 from ua_parser import parse
 
-from mailer.models import Verdict
+from mailer.event_models import Verdict
 
 # Written behind a rule's name; raised when a rule's meaning changes, so that old verdicts can be told.
 RULES_VERSION = 1

@@ -22,9 +22,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from mailer import bulk
 from mailer.config import Settings
 from mailer.database import Database
+from mailer.event_models import Verdict
 from mailer.links import Purpose, Tokens
 from mailer.measuring import is_measured
-from mailer.models import Verdict
 from mailer.tables import deliveries, events, links, subscribers
 from mailer.tracking.agents import judge_agent
 from mailer.tracking.log import LogKeeper

@@ -16,8 +16,8 @@ from typing import Any
 import orjson
 
 from mailer.delivery.masking import masked
+from mailer.event_models import Verdict
 from mailer.links import ATTEMPT_ARG, DELIVERY_ARG
-from mailer.models import Verdict
 from mailer.tracking.agents import judge_agent, rule_name
 from mailer.tracking.consequences import Effect, effect_of
 

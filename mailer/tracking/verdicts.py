@@ -30,7 +30,7 @@ from sqlalchemy import (
 from mailer import dialect
 from mailer.database import Database
 from mailer.delivery import reconcile
-from mailer.models import Verdict
+from mailer.event_models import Verdict
 from mailer.tables import deliveries, events, subscribers
 from mailer.tracking.agents import rule_name
 

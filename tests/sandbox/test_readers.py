@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mailer.models import Verdict
+from mailer.event_models import Verdict
 from mailer.sandbox.errands import APPLE_PROXY, BROWSERS, GATEWAY, GOOGLE_PROXY, MAIL_CLIENTS
 from mailer.sandbox.letter_links import is_on_this_machine, links_of
 from mailer.sandbox.options import QUIET, Rates
