@@ -1,4 +1,4 @@
-"""Tables of the work: issues, campaigns, and the ledger of every letter; what came back: `mailer.event_models`.
+"""Tables of the work: issues, campaigns, the ledger of every letter. What came back: `event_models`.
 
 Columns name the words of the design. Every index carries its reason. A state is text with a CHECK;
 who may write it is said in its enum.
