@@ -8,7 +8,7 @@ States: campaign preparing -> sending (-> finished when nobody is to get anythin
 it cannot be made. Writes edition, link, campaign_story, chunk, delivery, skip.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -27,18 +27,13 @@ from mailer.database import Database, staged
 from mailer.delivery import letters_of, seeds, stage
 from mailer.delivery import plan as planning
 from mailer.delivery import timing as timings
-from mailer.delivery.body import draw_nonce
 from mailer.delivery.campaigns import finish_if_done, give_up
 from mailer.delivery.limits import largest_chunk
 from mailer.delivery.owners import is_gone
 from mailer.delivery.plan import Leaves, Plan
+from mailer.delivery.prepare import Prepared, prepare
 from mailer.delivery.stage import Part
 from mailer.delivery.timing import CLOCK_SLACK
-from mailer.editions.compose import compose
-from mailer.editions.content import EditionContent
-from mailer.editions.links import CampaignLinks, link_places
-from mailer.editions.render import RenderedEdition, render
-from mailer.links import Slots, doors_of
 from mailer.measuring import are_measured
 from mailer.models import CampaignStatus, ChunkState
 from mailer.tables import (
@@ -47,26 +42,17 @@ from mailer.tables import (
     chunks,
     deliveries,
     editions,
-    links,
     skips,
     subscribers,
 )
 from subscribers.errors import NewsletterError
 from subscribers.failpoints import Point, reach
 from subscribers.models import SubscriberStatus
-from subscribers.tables import upsert
 
 # A campaign that has been preparing for longer is taken up by others: whoever made it is gone.
 PREPARING_MAX = timedelta(seconds=60)
 # Readers who choose topics while we render may need an edition that we have not: begin again.
 PREPARE_TRIES = 5
-
-
-@dataclass(frozen=True, slots=True)
-class _Prepared:
-    content: EditionContent
-    rendered: RenderedEdition
-    nonce: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +89,7 @@ def freeze(
     `on_frozen` hears of it in the same transaction.
     Raises NewsletterError when it cannot be made; the campaign is cancelled then, a planned one paused.
     """
-    prepared: dict[str, _Prepared] = {}
+    prepared: dict[str, Prepared] = {}
     try:
         with database.reader() as connection:
             seeds.people_of(connection, settings)
@@ -114,7 +100,7 @@ def freeze(
                         return False
                     plan = stage.people_of(connection, campaign_id, settings, leaves, clock())
                 reach(Point.PEOPLE_STAGED)
-                _prepare(database, campaign_id, plan, settings, prepared)
+                prepare(database, campaign_id, plan, settings, prepared)
                 with staged(connection):
                     places = _places(connection, campaign_id, plan, settings, clock())
                 reach(Point.EDITIONS_PREPARED)
@@ -179,61 +165,7 @@ def _is_preparing(connection: Connection, campaign_id: int) -> bool:
     return status == CampaignStatus.PREPARING
 
 
-# -- prepare ----------------------------------------------------------------------------------------
-
-
-def _prepare(
-    database: Database, campaign_id: int, plan: Plan, settings: Settings, prepared: dict[str, _Prepared]
-) -> None:
-    """Render what `plan` needs and `prepared` lacks; the link rows come first, since letters name them."""
-    contents = {
-        edition.selection.key: compose(plan.issue, edition.selection, settings)
-        for edition in plan.editions
-        if edition.selection.key not in prepared
-    }
-    if not contents:
-        return
-    ids = _link_ids(database, campaign_id, contents.values())
-    reach(Point.LINKS_MADE)
-    for key, content in contents.items():
-        prepared[key] = _render(content, plan.issue.slug, ids, settings)
-
-
-def _link_ids(
-    database: Database, campaign_id: int, contents: Iterable[EditionContent]
-) -> dict[tuple[str, str], int]:
-    wanted = {(link.place, link.url): link for content in contents for link in link_places(content)}
-    with database.ledger() as connection:
-        if wanted:
-            connection.execute(
-                upsert(links).on_conflict_do_nothing(index_elements=["campaign_id", "place", "url"]),
-                [
-                    {
-                        "campaign_id": campaign_id,
-                        "place": link.place,
-                        "url": link.url,
-                        "story_number": link.story_number,
-                    }
-                    for link in wanted.values()
-                ],
-            )
-        rows = connection.execute(
-            select(links.c.place, links.c.url, links.c.id).where(links.c.campaign_id == campaign_id)
-        )
-        return {(place, url): number for place, url, number in rows}
-
-
-def _render(
-    content: EditionContent, slug: str, ids: dict[tuple[str, str], int], settings: Settings
-) -> _Prepared:
-    """The letter with slot keys whose nonce occurs nowhere but in them."""
-    doors = doors_of(settings)
-    while True:
-        nonce = draw_nonce(repr(content), repr(settings.newsletter), slug, doors.base_url)
-        slots = Slots(nonce)
-        rendered = render(content, settings, CampaignLinks(doors, slots, ids, slug), slots)
-        if nonce not in content.subject:
-            return _Prepared(content, rendered, nonce)
+# -- places -----------------------------------------------------------------------------------------
 
 
 def _places(
@@ -260,7 +192,7 @@ def _commit(
     campaign_id: int,
     plan: Plan,
     places: _Places,
-    prepared: dict[str, _Prepared],
+    prepared: dict[str, Prepared],
     settings: Settings,
     now: datetime,
 ) -> bool:
@@ -327,7 +259,7 @@ def _require_known_choices(connection: Connection, plan: Plan, settings: Setting
 
 
 def _insert_editions(
-    connection: Connection, campaign_id: int, plan: Plan, prepared: dict[str, _Prepared]
+    connection: Connection, campaign_id: int, plan: Plan, prepared: dict[str, Prepared]
 ) -> list[int]:
     """Edition rows; their ids in the order of the plan."""
     return [

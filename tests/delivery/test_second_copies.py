@@ -65,6 +65,7 @@ def test_no_statement_names_all_chunks_at_once(
 ) -> None:
     campaign_id = fenced(site, 6, chunk_size=1, slots=1)
     work(site, Provider())
+    # A bound, not a part of ours: 5,000 chunks would say the same in a minute.
     monkeypatch.setattr(reconcile, "IDS_A_STATEMENT", 2)
     with site.database.ledger() as connection:
         withdraw(connection, campaign_id, site.clock.now, timedelta(seconds=60))

@@ -19,27 +19,23 @@ from mailer import site as site_files
 from mailer.cli import EXIT_STOPPED
 from mailer.sandbox.server import SandboxServer
 from mailer.service import Mailer
+from subscribers import failpoints
 from subscribers.errors import NewsletterError
+from subscribers.failpoints import Point
 from tests.conftest import ROOT
 from tests.delivery.test_refusals import refusing
 from tests.delivery.test_wire import OK, Server, serving
 from tests.journeys.conftest import Terminal
 
 READERS = 30
-# A `mailer` that dies by SIGKILL when it comes to render the first edition of a campaign.
-DYING = """
-import os, signal
-from mailer.cli import main
-from mailer.delivery import freeze
-vars(freeze)["render"] = lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)
-main()
-"""
 
 
 def dying(site: Path, *words: str) -> subprocess.Popen[str]:
+    """A `mailer` that dies by SIGKILL as soon as its people are staged, before an edition is rendered."""
     return subprocess.Popen(
-        [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(ROOT)!r})\n{DYING}", *words],
+        [sys.executable, "-m", "mailer", *words],
         cwd=site,
+        env={**os.environ, "PYTHONPATH": str(ROOT), failpoints.POINT: f"{Point.PEOPLE_STAGED}:1"},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
