@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
-from zoneinfo import available_timezones
 
 from sqlalchemy import Connection, Row, delete, insert, select, update
 
@@ -21,13 +20,12 @@ from subscribers.models import ChosenBy, ConsentAction, ConsentPurpose, Leaving,
 from subscribers.names import clean_name
 from subscribers.tables import consent as consent_table
 from subscribers.tables import list_member, subscriber, topic_choice
+from subscribers.zones import find_zone
 
 # What other floors blank when a person is erased: (connection, subscriber id, address as it was).
 EraseStep = Callable[[Connection, int, str], None]
 # What other floors tell about a person: rows for `show`, under a name of theirs.
 ShowSection = Callable[[Connection, int], Sequence[Mapping[str, Any]]]
-
-_ZONES = {zone.casefold(): zone for zone in available_timezones()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +45,7 @@ class NewPerson:
 
 def zone_named(text: str) -> str:
     """The IANA name of a zone, whatever its letter case. Raises NewsletterError when there is none."""
-    zone = _ZONES.get(text.strip().casefold())
+    zone = find_zone(text)
     if zone is None:
         raise NewsletterError(
             f"'{text[:60]}' is no time zone.", field="timezone", cure="For example: Europe/Paris."

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from functools import cache, partial
 from typing import Any
-from zoneinfo import available_timezones
 
 from sqlalchemy import ColumnElement, Connection, Select, false, func, literal, or_, select
 
@@ -31,6 +30,7 @@ from subscribers.segment_rules import (
     true_or_false,
 )
 from subscribers.tables import list_member, mailing_list, subscriber, topic
+from subscribers.zones import every_zone
 
 # A hundred years: beyond it a date calculation would leave the calendar.
 MAX_DAYS = 36_525
@@ -184,7 +184,7 @@ def _status() -> Leaf:
 
 
 def _zone() -> Leaf:
-    zones = available_timezones()
+    zones = set(every_zone().values())
     areas = {zone.split("/")[0] for zone in zones if "/" in zone}
 
     def read(value: Any) -> tuple[str, ...]:

@@ -5,6 +5,8 @@ changed templates need a new one. Marks are only ever added.
 """
 
 import hashlib
+import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -41,13 +43,25 @@ def templates_hash(settings: Settings) -> str:
     files: dict[str, Path] = {}
     for folder in reversed(template_folders(settings)):
         root = folder / EMAIL_TEMPLATES
-        files |= {path.relative_to(root).as_posix(): path for path in root.rglob("*.j2") if path.is_file()}
+        files |= {path.relative_to(root).as_posix(): path for path in _files_below(root)}
     digest = hashlib.sha256()
     for name in sorted(files):
         content = files[name].read_bytes()
         digest.update(f"{name}\0{len(content)}\0".encode())
         digest.update(content)
     return digest.hexdigest()
+
+
+def _files_below(root: Path) -> Iterator[Path]:
+    """Every file that a template may include, behind links too; not what editors leave behind."""
+    seen = set()
+    for folder, folders, names in os.walk(root, followlinks=True):
+        real = os.path.realpath(folder)
+        if real in seen:
+            folders.clear()  # a link that leads back
+            continue
+        seen.add(real)
+        yield from (Path(folder) / name for name in names if not name.startswith(".") and name[-1] != "~")
 
 
 def mark(

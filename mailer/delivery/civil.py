@@ -8,19 +8,23 @@ instant, always. Nothing here reads a clock or a table.
 import re
 import zoneinfo
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 from functools import cache
 from pathlib import Path
-from zoneinfo import ZoneInfo, available_timezones
+from zoneinfo import ZoneInfo
 
 import tzdata  # type: ignore[import-untyped]
 
 from mailer.config_tables import WEEKDAYS, weekly_of
 from subscribers.errors import NewsletterError
 from subscribers.nearest import did_you_mean
+from subscribers.zones import every_zone, find_zone
 
 CIVIL_FORMAT = "%Y-%m-%d %H:%M"
+# What zone data tell of; at the ends of the calendar a zone has no instant at all.
+YEARS = range(1970, 2200)
 
 _CIVIL = re.compile(r"(\d{4}-\d{2}-\d{2})[ T](\d{1,2}:\d{2})")
 # The first line of the system's zone data: "# version 2026a".
@@ -83,10 +87,10 @@ def civil_of(text: str) -> datetime:
     """Read "2026-04-10 07:30". Raises NewsletterError."""
     match = _CIVIL.fullmatch(text.strip())
     if match is not None:
-        try:
-            return datetime.fromisoformat(f"{match[1]} {match[2]:0>5}")
-        except ValueError:
-            match = None  # a 31st of February
+        with suppress(ValueError):  # a 31st of February
+            civil = datetime.fromisoformat(f"{match[1]} {match[2]:0>5}")
+            if civil.year in YEARS:
+                return civil
     raise NewsletterError(
         f"'{text[:40]}' is no date and time.", field="at", cure='For example: --at "2026-04-10 07:30".'
     )
@@ -94,19 +98,19 @@ def civil_of(text: str) -> datetime:
 
 def zone_of(name: str) -> ZoneInfo:
     """The zone of a name; any letter case. Raises NewsletterError."""
-    found = _zones().get(name.strip().casefold())
+    found = find_zone(name)
     if found is None:
         raise NewsletterError(
             f"'{name[:40]}' is no time zone.",
             field="zone",
-            cure=f"{did_you_mean(name, available_timezones())}For example: Europe/Paris.",
+            cure=f"{did_you_mean(name, every_zone().values())}For example: Europe/Paris.",
         )
     return ZoneInfo(found)
 
 
 def known_zone(name: str, default: str) -> ZoneInfo:
     """The zone of a name, or the other one: zones that a person once chose come and go."""
-    return ZoneInfo(_zones().get(name.strip().casefold(), default))
+    return ZoneInfo(find_zone(name) or default)
 
 
 def resolve(civil: datetime, zone: ZoneInfo) -> Instant:
@@ -137,11 +141,6 @@ def _version_in(folder: str) -> str:
     except OSError:
         return ""
     return match[1] if match else ""
-
-
-@cache
-def _zones() -> dict[str, str]:
-    return {name.casefold(): name for name in available_timezones()}
 
 
 def _end_of_gap(before: datetime, after: datetime, zone: ZoneInfo) -> datetime:

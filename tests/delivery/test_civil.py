@@ -119,7 +119,18 @@ def test_the_next_time_of_a_weekly_rule_is_later_than_the_time_given() -> None:
     assert str(rule) == "fri 07:30"
 
 
-@pytest.mark.parametrize("text", ["tomorrow", "2026-04-31 07:30", "2026-04-10", "2026-04-10 25:00", "07:30"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "tomorrow",
+        "2026-04-31 07:30",
+        "2026-04-10",
+        "2026-04-10 25:00",
+        "07:30",
+        "0001-01-01 00:00",  # at the ends of the calendar a zone has no instant
+        "9999-12-31 23:59",
+    ],
+)
 def test_what_is_no_date_and_time_is_refused_with_an_example(text: str) -> None:
     with pytest.raises(NewsletterError, match="no date and time") as refusal:
         civil_of(text)
@@ -131,6 +142,12 @@ def test_a_zone_is_known_by_any_letter_case_and_a_wrong_one_names_the_nearest() 
     with pytest.raises(NewsletterError, match="no time zone") as refusal:
         zone_of("Europe/Pariss")
     assert "Europe/Paris" in (refusal.value.cure or "")
+
+
+@pytest.mark.parametrize("name", ["localtime", "Factory"])
+def test_what_means_no_place_is_no_zone(name: str) -> None:
+    with pytest.raises(NewsletterError, match="no time zone"):
+        zone_of(name)
 
 
 def test_the_zone_data_has_a_version_that_sorts_by_age() -> None:

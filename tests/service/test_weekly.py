@@ -181,6 +181,26 @@ def test_a_file_of_the_site_that_equals_the_shipped_one_changes_no_hash(
     assert approval.templates_hash(weekly.site.settings) == own
 
 
+def test_the_hash_holds_what_templates_include_and_what_links_lead_to(
+    weekly: PlannedSite, template: Path, tmp_path: Path
+) -> None:
+    settings = weekly.site.settings
+    included = template.with_name("promo.inc")
+    included.write_text("One")
+    (tmp_path / "elsewhere").mkdir()
+    linked = tmp_path / "elsewhere" / "part.txt.j2"
+    linked.write_text("One")
+    template.with_name("parts").symlink_to(tmp_path / "elsewhere")
+    template.with_name("round").symlink_to(template.parent)  # leads back: no way without an end
+    seen = {approval.templates_hash(settings)}
+    for file in (included, linked):
+        file.write_text("Two")
+        seen.add(approval.templates_hash(settings))
+    assert len(seen) == 3
+    template.with_name(".edition.swp").write_text("an editor's own")
+    assert approval.templates_hash(settings) in seen
+
+
 def test_an_approval_can_be_required_of_everything(weekly: PlannedSite) -> None:
     weekly.configure("schedule", weekly="")
     weekly.start()
